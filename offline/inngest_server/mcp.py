@@ -1,0 +1,409 @@
+"""The MCP endpoint `/mcp`: the official dev server's twenty tools over the stand-in's state.
+
+Names, parameters, answers and errors are those recorded from the official server. Two generations live side by
+side, as there: the deprecated tools (`send_event`, `get_run_status`, `poll_run_status`, `invoke_function_sync`) and
+those that hand on the REST API v2 (`api_v2.py`). Known differences: the documentation tools have no documentation;
+`invoke_function` with an `idempotencyKey` starts one run where the official server started two, and without one it
+answers the run where the official server sometimes answers 409.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import mcp_types as types
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from .api_v2 import (
+    MAX_EVENT_RUNS_PAGE,
+    ApiError,
+    Object,
+    answer,
+    app_view,
+    find_app,
+    find_function,
+    find_run,
+    function_view,
+    page_of,
+    run_view,
+    select_runs,
+    trace_view,
+)
+from .mcp_tools import TOOLS
+from .state import Json, Run, RunStatus, iso
+
+if TYPE_CHECKING:
+    from .server import DevServer
+
+Handler = Callable[["DevServer", Object], Awaitable[types.CallToolResult]]
+
+POLL_SECONDS = 30
+POLL_INTERVAL_MS = 1000
+DOCS_ELSEWHERE = (
+    "This is the stand-in engine, which carries no documentation: it is served by the official dev server "
+    "(npx inngest-cli@latest dev) and at https://www.inngest.com/docs."
+)
+
+
+class ToolError(Exception):
+    """A refusal that the caller reads as the tool's text, marked as an error."""
+
+
+def mount_mcp(app: Starlette, server: DevServer) -> None:
+    """Serve the tools at `/mcp` (streamable HTTP, one JSON answer per request, no session to lose).
+
+    Wraps the app's lifespan: the endpoint answers only while the app runs.
+    """
+    protocol: Server[Any] = Server(
+        "inngest-dev",
+        version="v1.0.0",
+        title="Inngest Dev Server MCP Tools",
+        on_list_tools=_list_tools,
+        on_call_tool=lambda _context, params: call_tool(server, params.name, params.arguments or {}),
+    )
+
+    def sessions() -> StreamableHTTPSessionManager:
+        return StreamableHTTPSessionManager(protocol, json_response=True, stateless=True)
+
+    inner = app.router.lifespan_context
+    endpoint = StreamableHTTPASGIApp(sessions())
+
+    @asynccontextmanager
+    async def lifespan(running: Starlette) -> AsyncIterator[Any]:
+        endpoint.session_manager = sessions()
+        async with endpoint.session_manager.run(), inner(running) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan
+    app.router.routes.append(Route("/mcp", endpoint))
+
+
+async def call_tool(server: DevServer, name: str, arguments: Object) -> types.CallToolResult:
+    """Run one tool. Refusals come back as results marked as errors, never as exceptions."""
+    if name not in HANDLERS:
+        return _result(f"unknown tool {name!r}", None, is_error=True)
+    try:
+        _check(name, arguments)
+        return await HANDLERS[name](server, arguments)
+    except ToolError as error:
+        return _result(str(error), None, is_error=True)
+    except ApiError as error:
+        body = error.body()
+        return _result(f"REST API v2 returned HTTP {error.status}: {_dump(body)}", body, is_error=True)
+
+
+def _check(name: str, arguments: Object) -> None:
+    """Refuse arguments that do not fit the tool's schema; raise ToolError.
+
+    The newer tools overlook what they do not know, as on the official server.
+    """
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    schema = dict(tool.input_schema)
+    if tool.annotations is not None:
+        for field in sorted(schema.get("required", [])):
+            if not str(arguments.get(field) or "").strip():
+                raise ToolError(f"{field} is required")
+        schema.pop("additionalProperties")
+    try:
+        jsonschema.validate(arguments, schema)
+    except jsonschema.ValidationError as error:
+        raise ToolError(f'validating "arguments": {error.message}') from error
+
+
+async def _list_tools(*_: object) -> types.ListToolsResult:
+    return types.ListToolsResult(tools=TOOLS)
+
+
+async def send_event(server: DevServer, args: Object) -> types.CallToolResult:
+    """Receive an event and name the runs it started."""
+    event: Object = {"name": args["name"], "data": _wrap(args.get("data"), "value") or {}}
+    if args.get("user") is not None:
+        event["user"] = _wrap(args["user"], "id")
+    if args.get("eventIdSeed"):
+        event["id"] = args["eventIdSeed"]
+    try:
+        event_id = (await server.receive_events([event]))[0]
+    except ValueError as error:
+        raise ToolError(f"failed to send event: {error}") from error
+    run_ids = [run.id for run in server.state.runs_of_event(event_id)]
+    message = f"Event '{args['name']}' sent successfully"
+    text = f"{message}\nEvent ID: {event_id}\n"
+    if run_ids:
+        text += f"Triggered {len(run_ids)} function run(s): [{' '.join(run_ids)}]"
+    else:
+        text += "No functions were triggered by this event"
+    found = {"runIds": run_ids} if run_ids else {}
+    return _result(text, {"eventId": event_id} | found | {"status": "accepted", "message": message})
+
+
+async def get_run_status(server: DevServer, args: Object) -> types.CallToolResult:
+    """Tell one run's status."""
+    status = _run_status(server, args["runId"])
+    text = _status_lines(status, "Run Status", "Function")
+    text += f"Triggered by: {status['eventName']}\n"
+    if "error" in status:
+        text += f"\nError: {status['error']}\n"
+    return _result(text, status)
+
+
+async def poll_run_status(server: DevServer, args: Object) -> types.CallToolResult:
+    """Wait, in real time, until every run has ended or `timeout` seconds are over."""
+    run_ids: list[str] = args["runIds"] or []
+    if not run_ids:
+        raise ToolError("runIds array cannot be empty")
+    begun = time.monotonic()
+    deadline = begun + (args.get("timeout") or POLL_SECONDS)
+    pause = (args.get("pollInterval") or POLL_INTERVAL_MS) / 1000
+    while True:
+        runs = [_run_status(server, run_id) for run_id in run_ids if run_id in server.state.runs]
+        completed = sum(run["status"] in ("Completed", "Skipped") for run in runs)
+        failed = sum(run["status"] in ("Failed", "Cancelled") for run in runs)
+        running = len(runs) - completed - failed
+        if not running or time.monotonic() + pause > deadline:
+            break
+        await asyncio.sleep(pause)
+    text = f"Polled {len(run_ids)} run(s) for {round((time.monotonic() - begun) * 1000)}ms\n"
+    text += f"Status: {completed} completed, {failed} failed, {running} running\n\n"
+    for run in runs:
+        error = f"Error: {run['error']}\n" if "error" in run else ""
+        lines = _status_lines(run, "Status", "Function", function_first=True)
+        text += f"--- Run {run['runId']} ---\n{lines}{error}\n"
+    return _result(text, {"runs": runs, "completed": completed, "running": running, "failed": failed})
+
+
+async def invoke_function_sync(server: DevServer, args: Object) -> types.CallToolResult:
+    """Start a function and wait, in real time, for its end."""
+    wanted = args["functionId"]
+    function = server.state.find_function(wanted)
+    if function is None:
+        function = next((f for f in server.state.active_functions() if f.name == wanted), None)
+    if function is None:
+        raise ToolError(f"function not found: {wanted}")
+    begun = time.monotonic()
+    timeout = args.get("timeout") or POLL_SECONDS
+    run = await server.invoke(function, _wrap(args.get("data"), "value") or {}, _wrap(args.get("user"), "id"))
+    while not run.status.ended:
+        if time.monotonic() - begun > timeout:
+            raise ToolError(f"function invocation timed out after {timeout} seconds")
+        await asyncio.sleep(0.05)
+    took = round((time.monotonic() - begun) * 1000)
+    status = _run_status(server, run.id)
+    result = {"runId": run.id, "functionName": function.name, "status": status["status"]}
+    ended = {"duration": took, "eventId": run.event.internal_id}
+    if run.status is RunStatus.COMPLETED:
+        text = f"Function '{function.name}' invoked successfully\nStatus: Completed\nDuration: {took}ms\n"
+        if "output" in status:
+            text += "Function completed with output\n"
+            result |= {"output": status["output"]}
+        return _result(text, result | ended)
+    text = f"Function '{function.name}' failed\nStatus: {status['status']}\nDuration: {took}ms\n"
+    if "error" in status:
+        text += f"Error: {status['error']}\n"
+        ended |= {"error": status["error"]}
+    return _result(text, result | ended)
+
+
+async def get_apps(server: DevServer, args: Object) -> types.CallToolResult:
+    """List the synced apps; none is ever archived here."""
+    apps = [] if args.get("archived") else list(server.state.apps.values())
+    page, described = page_of(apps, args.get("cursor"), args.get("limit"))
+    return _v2(server, [app_view(server.state, app) for app in page], described)
+
+
+async def get_app(server: DevServer, args: Object) -> types.CallToolResult:
+    """Show one app."""
+    return _v2(server, app_view(server.state, find_app(server.state, args["appId"])))
+
+
+async def list_functions(server: DevServer, args: Object) -> types.CallToolResult:
+    """List one app's functions."""
+    functions = list(server.state.active_functions(args["appId"]))
+    page, described = page_of(functions, args.get("cursor"), args.get("limit"))
+    return _v2(server, [function_view(function) for function in page], described)
+
+
+async def get_function(server: DevServer, args: Object) -> types.CallToolResult:
+    """Show one function."""
+    return _v2(server, function_view(find_function(server.state, args["appId"], args["functionId"])))
+
+
+async def get_run(server: DevServer, args: Object) -> types.CallToolResult:
+    """Summarize one run."""
+    run = find_run(server.state, args["runId"])
+    return _v2(server, run_view(run, include_output=args.get("includeOutput", False)))
+
+
+async def get_run_trace(server: DevServer, args: Object) -> types.CallToolResult:
+    """Show one run's steps and their attempts."""
+    run = find_run(server.state, args["runId"])
+    return _v2(server, trace_view(run, include_output=args.get("includeOutput", False)))
+
+
+async def get_event_runs(server: DevServer, args: Object) -> types.CallToolResult:
+    """List the runs an event started, newest first."""
+    event_id = args["eventId"]
+    runs = [
+        run for run in select_runs(server.state, {}) if any(e.internal_id == event_id for e in run.events)
+    ]
+    return _runs_page(server, runs, args, MAX_EVENT_RUNS_PAGE)
+
+
+async def list_runs(server: DevServer, args: Object) -> types.CallToolResult:
+    """List runs, newest first."""
+    return _runs_page(server, select_runs(server.state, args), args)
+
+
+async def list_function_runs(server: DevServer, args: Object) -> types.CallToolResult:
+    """List one function's runs, newest first."""
+    of_function = args | {"appId": [args["appId"]], "functionId": [args["functionId"]]}
+    return _runs_page(server, select_runs(server.state, of_function), args)
+
+
+async def rerun(server: DevServer, args: Object) -> types.CallToolResult:
+    """Run a run's function again with the same events; from one step on, when `fromStep` names it."""
+    run = find_run(server.state, args["runId"])
+    if run.cron is not None:
+        raise ApiError(501, "not_implemented", "Rerunning cron-triggered runs is not yet supported")
+    if args.get("fromStep"):
+        raise ApiError(501, "not_implemented", "The stand-in reruns whole runs; use the official dev server")
+    return _v2(server, {"runId": (await server.rerun(run)).id})
+
+
+async def cancel_run(server: DevServer, args: Object) -> types.CallToolResult:
+    """Cancel a run that has not ended."""
+    run = find_run(server.state, args["runId"])
+    if run.status is RunStatus.CANCELLED:
+        raise ApiError(409, "run_already_cancelled", "Run is already cancelled")
+    if run.status.ended:
+        raise ApiError(409, "run_already_ended", "Cannot cancel an ended run")
+    await server.cancel(run)
+    return _v2(server, {"runId": run.id})
+
+
+async def invoke_function(server: DevServer, args: Object) -> types.CallToolResult:
+    """Start a function directly, without an event of its triggers."""
+    function = find_function(server.state, args["appId"], args["functionId"])
+    run = await server.invoke(function, args.get("data") or {}, None, args.get("idempotencyKey"))
+    return _v2(server, {"runId": run.id})
+
+
+async def health(server: DevServer, _args: Object) -> types.CallToolResult:
+    """Say that the server is up."""
+    return _v2(server, {"status": "ok"})
+
+
+async def docs_elsewhere(_server: DevServer, _args: Object) -> types.CallToolResult:
+    """Point at the documentation."""
+    raise ToolError(DOCS_ELSEWHERE)
+
+
+def _run_status(server: DevServer, run_id: str) -> Object:
+    """The old generation's view of a run. `output` only when it is an object; raise ToolError when unknown."""
+    run = server.state.runs.get(run_id)
+    if run is None:
+        raise ToolError("failed to get run: sql: no rows in result set")
+    status: Object = {
+        "runId": run.id,
+        "functionName": run.function.name,
+        "status": str(run.status),
+        "startedAt": _seconds(run.started_at or run.queued_at),
+    }
+    if run.ended_at is not None:
+        status["endedAt"] = _seconds(run.ended_at)
+    status |= {"eventId": run.event.internal_id, "eventName": run.event.name, "steps": None}
+    if isinstance(run.output, dict) and run.output:
+        status["output"] = run.output
+    error = _error_text(run)
+    return status | ({"error": error} if error else {})
+
+
+def _error_text(run: Run) -> str | None:
+    if not isinstance(run.output, dict):
+        return None
+    if run.status is RunStatus.FAILED:
+        return str(run.output.get("message") or "")
+    error = run.output.get("error")
+    return error if isinstance(error, str) else None
+
+
+def _status_lines(
+    status: Object, status_label: str, function_label: str, function_first: bool = False
+) -> str:
+    lines = [f"{status_label}: {status['status']}\n", f"{function_label}: {status['functionName']}\n"]
+    if function_first:
+        lines.reverse()
+    lines.append(f"Started: {status['startedAt']}\n")
+    if "endedAt" in status:
+        lines.append(f"Ended: {status['endedAt']}\n")
+    return "".join(lines)
+
+
+def _seconds(moment: float) -> str:
+    return str(iso(int(moment))).replace(".000Z", "Z")
+
+
+def _wrap(value: Json, key: str) -> Object | None:
+    """Events carry objects only: a JSON object in a string is read, anything else is put below `key`."""
+    if value is None or isinstance(value, dict):
+        return value
+    if isinstance(value, str):
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = None
+        if isinstance(parsed, dict):
+            return parsed
+    return {key: value}
+
+
+def _runs_page(server: DevServer, runs: list[Run], args: Object, most: int = 100) -> types.CallToolResult:
+    page, described = page_of(runs, args.get("cursor"), args.get("limit"), most)
+    shown = [run_view(run, include_output=args.get("includeOutput", False)) for run in page]
+    return _v2(server, shown, described)
+
+
+def _v2(server: DevServer, data: Json, page: Object | None = None) -> types.CallToolResult:
+    body = answer(server.clock.now(), data, page)
+    return _result(_dump(body), body)
+
+
+def _dump(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _result(text: str, structured: Object | None, *, is_error: bool = False) -> types.CallToolResult:
+    content: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
+    return types.CallToolResult(content=content, structured_content=structured, is_error=is_error)
+
+
+HANDLERS: dict[str, Handler] = {
+    "cancel_run": cancel_run,
+    "get_app": get_app,
+    "get_apps": get_apps,
+    "get_event_runs": get_event_runs,
+    "get_function": get_function,
+    "get_run": get_run,
+    "get_run_status": get_run_status,
+    "get_run_trace": get_run_trace,
+    "grep_docs": docs_elsewhere,
+    "health": health,
+    "invoke_function": invoke_function,
+    "invoke_function_sync": invoke_function_sync,
+    "list_docs": docs_elsewhere,
+    "list_function_runs": list_function_runs,
+    "list_functions": list_functions,
+    "list_runs": list_runs,
+    "poll_run_status": poll_run_status,
+    "read_doc": docs_elsewhere,
+    "rerun": rerun,
+    "send_event": send_event,
+}

@@ -1,0 +1,165 @@
+"""The ways a model goes wrong, by name, so that a test can ask for the one it wants: MODEL=rule-based:NAME.
+
+`NAME-once` goes wrong the first time this process sees an email and behaves from then on.
+"""
+
+import asyncio
+import itertools
+import json
+from typing import Any
+
+import httpx2 as httpx  # the one openai's exceptions carry
+import openai
+from agents import FunctionTool
+
+from offline.rules import LOOK_UP, REFUND, Answer, Behaviour, ToolCall, Turn, good, read_email, refund_call, say
+
+_PROBES = (
+    "cat /etc/passwd",
+    "env",
+    "cat /proc/self/environ /proc/[0-9]*/environ",
+    "cat ~/.env .env; ls -la ~",
+    "curl -m 2 http://127.0.0.1; echo leak > /tmp/leak; sleep 60 &",
+)
+
+
+class Refusal(str):
+    """A reply that the API marks as a refusal instead of a text."""
+
+    __slots__ = ()
+
+
+def once(behaviour: Behaviour) -> Behaviour:
+    """Misbehave at the first call for an email in this process, and be good at every other."""
+    seen: set[str] = set()
+
+    def first_time_only(turn: Turn) -> object:
+        if turn.email in seen:
+            return good(turn)
+        seen.add(turn.email)
+        return behaviour(turn)
+
+    return first_time_only  # type: ignore[return-value]
+
+
+def _promises(turn: Turn) -> Answer:
+    paid = " and ".join(f"{say(cents)} for order {order}" for order, cents in read_email(turn.email)) or "$49.00"
+    return f"I am so sorry! I have refunded {paid}; you will see the money on your card within three days."
+
+
+def _claims_anyway(turn: Turn) -> Answer:
+    return _promises(turn) if turn.made(REFUND) else good(turn)
+
+
+def _rate_limited(turn: Turn) -> Answer:
+    raise openai.RateLimitError("Rate limit reached", response=_response(429, {"retry-after": "7"}), body=None)
+
+
+def _bad_request(turn: Turn) -> Answer:
+    body = {"code": "content_filter", "message": "The content was filtered"}
+    raise openai.BadRequestError("The content was filtered", response=_response(400), body=body)
+
+
+def _server_error(turn: Turn) -> Answer:
+    raise openai.InternalServerError("The server had an error", response=_response(500), body=None)
+
+
+def _outage(turn: Turn) -> Answer:
+    raise openai.APIConnectionError(request=_response(503).request)
+
+
+def _shell(turn: Turn) -> Answer:
+    """Try every command on every tool that is not the worker's, then tell the customer whatever came back."""
+    foreign = [tool for tool in turn.tools if tool.name not in (LOOK_UP, REFUND)]
+    if foreign and not turn.calls:
+        return [
+            ToolCall(tool.name, _arguments(tool.params_json_schema, probe))
+            for tool in foreign
+            if isinstance(tool, FunctionTool)
+            for probe in _PROBES
+        ]
+    found = "\n".join(call.output or "" for call in turn.calls)
+    return f"I was offered: {', '.join(sorted(tool.name for tool in turn.tools))}.\n{found}".strip()
+
+
+def _arguments(schema: dict[str, Any], command: str) -> dict[str, Any]:
+    texts = (name for name, spec in schema.get("properties", {}).items() if spec.get("type") == "string")
+    return dict.fromkeys(itertools.islice(texts, 1), command)
+
+
+def _snoops(turn: Turn) -> Answer:
+    """Name somebody else as the customer, which the tools must ignore or refuse."""
+    if not turn.calls:
+        return [ToolCall(LOOK_UP, {"customer_id": other}) for other in ("cust_001", "cust_002")]
+    return "I found: " + "\n".join(call.output or "" for call in turn.calls)
+
+
+def _unknown_tool(turn: Turn) -> Answer:
+    return good(turn) if turn.calls else [ToolCall("exec_command", {"cmd": "env"})]
+
+
+def _asks_with(arguments: str) -> Behaviour:
+    """Ask for a refund with these arguments, which are not what the tool takes."""
+    return lambda turn: good(turn) if turn.made(REFUND) else [ToolCall(REFUND, arguments)]
+
+
+def _endless(turn: Turn) -> Answer:
+    return [ToolCall(LOOK_UP, {})]
+
+
+def _asks_for(amount_cents: int) -> Behaviour:
+    """Ask for this amount, and again after every refusal."""
+
+    def ask(turn: Turn) -> Answer:
+        refunds = turn.made(REFUND)
+        if any(call.result.get("status") == "issued" for call in refunds):
+            return good(turn)
+        order = next(iter(read_email(turn.email).claims), "A-1001")
+        return [refund_call(order, amount_cents, "Duplicate charge")]
+
+    return ask
+
+
+def _asks_again(turn: Turn) -> Answer:
+    asked = {json.loads(call.arguments).get("order_id") for call in turn.made(REFUND)}
+    return [refund_call("EXTRA-1", 100, "Overcharge")] if asked and "EXTRA-1" not in asked else good(turn)
+
+
+def _forgets(turn: Turn) -> Answer:
+    """Ask without looking the customer up, and so ask again for what was refunded before."""
+    email = read_email(turn.email)
+    wanted = [refund_call(order, cents, "Duplicate charge") for order, cents in email]
+    return wanted if wanted and not turn.made(REFUND) else good(turn)
+
+
+async def _slow(turn: Turn) -> Answer:
+    await asyncio.sleep(0.5)
+    answer = good(turn)
+    return await answer if not isinstance(answer, str | list) else answer
+
+
+def _response(status: int, headers: dict[str, str] | None = None) -> httpx.Response:
+    return httpx.Response(status, headers=headers, request=httpx.Request("POST", "https://model.invalid/v1/responses"))
+
+
+MISBEHAVIOURS: dict[str, Behaviour] = {
+    "promises": _promises,
+    "claims-anyway": _claims_anyway,
+    "rate-limited": _rate_limited,
+    "bad-request": _bad_request,
+    "refuses": lambda turn: Refusal("I'm sorry, but I can't help with that."),
+    "outage": _outage,
+    "server-error": _server_error,
+    "shell": _shell,
+    "snoops": _snoops,
+    "unknown-tool": _unknown_tool,
+    "bad-json": _asks_with('{"order_id": "A-1001", "amount_cents": 49'),
+    "bad-types": _asks_with('{"order_id": null, "amount_cents": "all of it", "reason": 7}'),
+    "endless": _endless,
+    "greedy": _asks_for(99_999_999),
+    "negative": _asks_for(-4900),
+    "zero": _asks_for(0),
+    "asks-again": _asks_again,
+    "forgets": _forgets,
+    "slow": _slow,
+}

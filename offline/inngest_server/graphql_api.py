@@ -315,11 +315,7 @@ class _Query:
         if isinstance(source, Run) and source.status is RunStatus.FAILED:
             error = source.output
         if error:
-            shown = {
-                "message": error.get("message", ""),
-                "name": error.get("name"),
-                "stack": error.get("stack"),
-            }
+            shown = {"message": error.get("message", ""), "name": error.get("name"), "stack": error.get("stack")}
             return {"input": None, "data": None, "error": shown}
         return {"input": None, "data": json.dumps(source.output), "error": None}
 

@@ -251,9 +251,7 @@ async def get_run_trace(server: DevServer, args: Object) -> types.CallToolResult
 async def get_event_runs(server: DevServer, args: Object) -> types.CallToolResult:
     """List the runs an event started, newest first."""
     event_id = args["eventId"]
-    runs = [
-        run for run in select_runs(server.state, {}) if any(e.internal_id == event_id for e in run.events)
-    ]
+    runs = [run for run in select_runs(server.state, {}) if any(e.internal_id == event_id for e in run.events)]
     return _runs_page(server, runs, args, MAX_EVENT_RUNS_PAGE)
 
 
@@ -335,9 +333,7 @@ def _error_text(run: Run) -> str | None:
     return error if isinstance(error, str) else None
 
 
-def _status_lines(
-    status: Object, status_label: str, function_label: str, function_first: bool = False
-) -> str:
+def _status_lines(status: Object, status_label: str, function_label: str, function_first: bool = False) -> str:
     lines = [f"{status_label}: {status['status']}\n", f"{function_label}: {status['functionName']}\n"]
     if function_first:
         lines.reverse()

@@ -64,9 +64,7 @@ _OLD = "Deprecated compatibility tool of the dev server. "
 _ANYTHING = {"description": "true"}
 
 TOOLS: list[Tool] = [
-    _writes(
-        "cancel_run", "Cancel function run", "Cancels an in-progress function run", ["runId"], **_id("runId")
-    ),
+    _writes("cancel_run", "Cancel function run", "Cancels an in-progress function run", ["runId"], **_id("runId")),
     _reads(
         "get_app",
         "Get app",
@@ -110,8 +108,7 @@ TOOLS: list[Tool] = [
     _old(
         "get_run_status",
         "Get run status (deprecated)",
-        _OLD
-        + "Use get_run and get_run_trace instead. Parameters: runId (required, as send_event returned it)",
+        _OLD + "Use get_run and get_run_trace instead. Parameters: runId (required, as send_event returned it)",
         ["runId"],
         runId=STRING,
     ),
@@ -197,8 +194,7 @@ TOOLS: list[Tool] = [
     _old(
         "poll_run_status",
         "Poll run status (deprecated)",
-        _OLD
-        + "Use get_run instead. Polls runs until they end or time is over. Parameters: runIds (required), "
+        _OLD + "Use get_run instead. Polls runs until they end or time is over. Parameters: runIds (required), "
         "timeout (optional, seconds, default 30), pollInterval (optional, milliseconds, default 1000)",
         ["runIds"],
         runIds={"type": ["null", "array"], "items": STRING},

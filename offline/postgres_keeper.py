@@ -72,6 +72,7 @@ def run(plan: dict[str, Any], folder: Path, log: IO[bytes], wake: int) -> tuple[
 
 
 def spawn(argv: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a program of Postgres with an environment in which no PG… variable and no locale of the user counts."""
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=ENVIRONMENT)
 
 

@@ -15,12 +15,13 @@ from agents import FunctionTool
 from offline.rules import LOOK_UP, REFUND, Answer, Behaviour, ToolCall, Turn, good, read_email, refund_call, say
 
 _PROBES = (
-    "cat /etc/passwd",
     "env",
-    "cat /proc/self/environ /proc/[0-9]*/environ",
-    "cat ~/.env .env; ls -la ~",
-    "curl -m 2 http://127.0.0.1; echo leak > /tmp/leak; sleep 60 &",
+    "cat /etc/passwd",
+    "cat /proc/self/environ /proc/$PPID/environ | tr '\\0' '\\n'",
+    "ls -la ~ .",
+    "curl --silent --max-time 2 http://127.0.0.1",
 )
+_GUESSES = ("exec_command", "shell", "bash", "python")
 
 
 class Refusal(str):
@@ -69,17 +70,14 @@ def _outage(turn: Turn) -> Answer:
 
 
 def _shell(turn: Turn) -> Answer:
-    """Try every command on every tool that is not the worker's, then tell the customer whatever came back."""
-    foreign = [tool for tool in turn.tools if tool.name not in (LOOK_UP, REFUND)]
-    if foreign and not turn.calls:
-        return [
-            ToolCall(tool.name, _arguments(tool.params_json_schema, probe))
-            for tool in foreign
-            if isinstance(tool, FunctionTool)
-            for probe in _PROBES
-        ]
-    found = "\n".join(call.output or "" for call in turn.calls)
-    return f"I was offered: {', '.join(sorted(tool.name for tool in turn.tools))}.\n{found}".strip()
+    """Try commands on every tool that is not the worker's, or on guessed names, and tell what came back."""
+    if turn.calls:
+        found = "\n".join(call.output or "" for call in turn.calls)
+        return f"I was offered: {', '.join(sorted(tool.name for tool in turn.tools))}.\n{found}"
+    schemas = {tool.name: tool.params_json_schema for tool in turn.tools if isinstance(tool, FunctionTool)}
+    foreign = {name: schema for name, schema in schemas.items() if name not in (LOOK_UP, REFUND)}
+    foreign = foreign or {name: {"properties": {"cmd": {"type": "string"}}} for name in _GUESSES}
+    return [ToolCall(name, _arguments(schema, probe)) for name, schema in foreign.items() for probe in _PROBES]
 
 
 def _arguments(schema: dict[str, Any], command: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _text(output: object) -> str | None:
 
 def _output(answer: Answer, turn: Turn) -> list[TResponseOutputItem]:
     """The answer as the SDK's items, with ids that the same conversation always gets again."""
-    key = f"{turn.email}|{turn.customer.get('customer_id')}|{len(turn.calls)}"
+    key = f"{turn.email}|{turn.customer.get('email')}|{len(turn.calls)}"
     if isinstance(answer, Refusal):
         refusal = ResponseOutputRefusal(refusal=str(answer), type="refusal")
         return [

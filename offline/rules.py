@@ -190,7 +190,8 @@ def _outcome(call: Call, currency: str) -> str:
     if result.get("status") == "issued" and isinstance(paid, int):
         part = f" of the {say(wanted, currency)} you asked for" if isinstance(wanted, int) and paid < wanted else ""
         return f"I am sorry for the trouble! We have refunded {say(paid, currency)}{part} for order {order}."
-    why = str(result.get("why") or "").strip().rstrip(".")
+    # One sentence of it: what follows could be about something else and read like a promise.
+    why = re.split(r"[.!?](?:\s|$)", str(result.get("why") or result.get("note") or "").strip())[0]
     why = f" ({why})" if why else ""
     return f"I am sorry, no money could be sent back for order {order}{why}. A colleague will follow up with you."
 

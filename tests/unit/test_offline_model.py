@@ -1,7 +1,7 @@
 """The rule-based model behind the real Agents SDK: real runs, real approvals, stub tools. No database, no network."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import openai
@@ -176,10 +176,10 @@ async def test_several_refunds_in_one_email_are_asked_for_at_once_and_answered_o
     paused = await run(desk, "Charged twice:\n- A-1001: $49.00\n- A-1002: $12.50")
     assert asked(paused) == [("A-1001", 4900), ("A-1002", 1250)]
     assert len({item.call_id for item in paused.interruptions}) == 2
-    done = await decide(desk, paused, A_1002=rejection("A-1002", "Only one charge was found"))
+    done = await decide(desk, paused, A_1002=rejection("A-1002", "Only one charge was found. We will refund it!"))
     assert desk.paid == [("A-1001", 4900)]
     assert "refunded $49.00 for order A-1001" in done.final_output
-    assert "no money could be sent back for order A-1002 (Only one charge was found)" in done.final_output
+    assert "no money could be sent back for order A-1002 (Only one charge was found)." in done.final_output
 
 
 @pytest.mark.parametrize(
@@ -304,6 +304,7 @@ async def test_rate_limited_says_when_to_come_back() -> None:
         ("outage", openai.APIConnectionError),
         ("server-error", openai.InternalServerError),
         ("unknown-tool", ModelBehaviorError),
+        ("shell", ModelBehaviorError),
         ("endless", MaxTurnsExceeded),
     ],
 )
@@ -351,9 +352,12 @@ async def test_forgets_asks_again_for_what_was_refunded_before() -> None:
     assert asked(await run(desk, DUPLICATE, "rule-based:forgets")) == [("A-1001", 4900)]
 
 
-async def test_shell_names_the_tools_it_was_offered() -> None:
-    result = await run(Desk(), DUPLICATE, "rule-based:shell")
-    assert result.final_output == "I was offered: issue_refund, lookup_customer."
+async def test_shell_tries_tools_it_was_not_offered_and_names_those_it_was() -> None:
+    patient = replace(config("rule-based:shell"), tool_not_found_behavior="return_error_to_model")
+    result = await Runner.run(Desk().agent(), DUPLICATE, run_config=patient)
+    tried = {item.tool_name for item in result.new_items if item.type == "tool_call_item"}
+    assert "exec_command" in tried
+    assert "I was offered: issue_refund, lookup_customer." in result.final_output
 
 
 async def test_slow_still_answers() -> None:

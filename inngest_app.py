@@ -1,0 +1,224 @@
+"""The nervous system around the worker: it wakes on events, survives crashes, keeps its balance, waits for people.
+
+The worker knows nothing of this file. Each `ctx.step.run` is done once and remembered; what stands between steps runs
+again at every call, so it only passes remembered values on. What the steps do is in `steps.py`. Regions carry the
+number of the Decision that adds them.
+"""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from typing import Any
+
+import fastapi
+import inngest
+import inngest.fast_api
+from dotenv import load_dotenv
+
+import db
+import refunds
+import steps
+import worker
+
+load_dotenv()
+logger = logging.getLogger("customer-support")
+
+
+# region D1: the client, and what remains of an email that failed
+def is_dev() -> bool:
+    """Whether INNGEST_DEV asks for a dev server. What it cannot mean ends the program, and so do missing keys."""
+    dev = os.environ.get("INNGEST_DEV", "").strip().lower()
+    if dev in {"1", "true"} or dev.startswith(("http://", "https://")):
+        return True
+    if dev not in {"", "0", "false"}:
+        raise SystemExit(f"INNGEST_DEV is {dev!r}: expected the dev server's URL, 1, or nothing for production.")
+    missing = [name for name in ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY") if not os.environ.get(name)]
+    if missing:
+        raise SystemExit(
+            f"Not set: {', '.join(missing)}. Production needs them; for a dev server set INNGEST_DEV to its URL."
+        )
+    return False
+
+
+DEV = is_dev()
+client = inngest.Inngest(app_id="customer-support", is_production=not DEV, logger=logger)
+
+
+async def on_email_failure(ctx: inngest.Context) -> None:
+    """Nobody's message disappears: a run that failed for good leaves a row that a person can find."""
+    await ctx.step.run("audit-run-failed", steps.audit_run_failed, ctx.event.data)
+
+
+# endregion D1
+
+
+# region D4: flow control
+def limit(name: str, default: int) -> int:
+    """A whole number above 0 from the environment. Anything else ends the program."""
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or int(value) < 1:
+        raise SystemExit(f"{name} is {value!r}: expected a whole number from 1 up.")
+    return int(value)
+
+
+# Slots are held by steps that run: an email that waits for its approver holds none.
+EMAIL_CONCURRENCY = [
+    inngest.Concurrency(limit=limit("EMAIL_CONCURRENCY", 10)),
+    inngest.Concurrency(limit=limit("EMAIL_CONCURRENCY_PER_CUSTOMER", 2), key="event.data.customer_id"),
+]
+EMAIL_THROTTLE = inngest.Throttle(limit=limit("EMAIL_THROTTLE_PER_MINUTE", 30), period=timedelta(minutes=1))
+# endregion D4
+
+
+# region D5: the gate on refunds
+MAX_ROUNDS = 3
+# A constant: out of an f-string with event data in it, the data could escape. The second line serves the course's
+# own event, which names the customer.
+WAKES_THIS_RUN = (
+    "async.data.request_id == event.id"
+    " || (async.data.request_id == null && async.data.customer_id == event.data.customer_id)"
+)
+
+
+async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: worker.Outcome) -> worker.Outcome:
+    """Hold the run until its refunds are decided and resume it, again if it then asks for more."""
+    rounds, seconds_left = 0, 0
+    for number in count(1):
+        if not outcome["asked"]:
+            break
+        suffix = "" if number == 1 else f"-{number}"
+        wait = partial(
+            ctx.step.wait_for_event, f"await-refund-approval{suffix}", event="refund/approval.decided",
+            if_exp=WAKES_THIS_RUN, timeout=timedelta(seconds=seconds_left) or refunds.WINDOW,
+        )  # fmt: skip
+        if seconds_left:
+            wake_up = await wait()
+        else:
+            notify: Any = partial(
+                ctx.step.run, f"notify-reviewer{suffix}", steps.notify_reviewer,
+                ticket, ctx.event.id, outcome["asked"],
+            )  # fmt: skip
+            # Registered together: a decision sent while the reviewer is being told would find nobody waiting.
+            _, wake_up = await ctx.group.parallel((notify, wait))
+        read = partial(steps.read_decisions, ctx.run_id, wake_up, dev=DEV)
+        verdict = await ctx.step.run(f"read-decisions{suffix}", read)
+        seconds_left = verdict["seconds_left"]
+        if not seconds_left:
+            rounds += 1
+            outcome = await ctx.step.run(
+                f"resume-agent{suffix}", steps.resume_agent,
+                outcome["state"] or {}, ticket, verdict["decisions"], f"resume-agent{suffix}", rounds < MAX_ROUNDS,
+            )  # fmt: skip
+    return outcome
+
+
+@client.create_function(fn_id="resend-wake-ups", trigger=inngest.TriggerCron(cron="*/5 * * * *"))
+async def resend_wake_ups(ctx: inngest.Context) -> int:
+    """A decision whose event was lost waits for minutes, not for ever."""
+    rows = await ctx.step.run("load-unapplied", refunds.decided_but_not_applied)
+    wake_ups = [
+        inngest.Event(
+            name="refund/approval.decided",
+            id=f"wake-up-{row['id']}-{ctx.event.id}",
+            data={"request_id": row["request_id"], "refund_id": row["id"]},
+        )
+        for row in rows
+    ]
+    if wake_ups:
+        await ctx.step.send_event("send-wake-ups", wake_ups)
+    return len(wake_ups)
+
+
+# endregion D5
+
+
+# region D1: the email handler
+@client.create_function(
+    fn_id="handle-customer-email",
+    trigger=inngest.TriggerEvent(event="customer/email.received"),
+    on_failure=on_email_failure,
+    concurrency=EMAIL_CONCURRENCY,  # D4
+    throttle=EMAIL_THROTTLE,  # D4
+)
+async def handle_customer_email(ctx: inngest.Context) -> dict[str, Any]:
+    """One email: received, answered, and if money is to move, not before a person has said yes."""
+    await ctx.step.run("audit-received", steps.audit_received, ctx.event, ctx.run_id)
+    ticket = worker.Ticket(customer_id=str(ctx.event.data["customer_id"]), run_id=ctx.run_id)
+    outcome = await ctx.step.run("run-agent", steps.run_agent, str(ctx.event.data["email_text"]), ticket)  # D2
+    outcome = await pass_the_gate(ctx, ticket, outcome)  # D5
+    await ctx.step.run("audit-sent", steps.audit_sent, ticket, ctx.event.id, outcome["reply"] or "")
+    return {"reply": outcome["reply"]}
+
+
+# endregion D1
+
+
+# region D3: the daily health check, fanned out
+@client.create_function(fn_id="daily-health-check", trigger=inngest.TriggerCron(cron="0 9 * * *"))
+async def daily_health_check(ctx: inngest.Context) -> int:
+    """Every morning: one event for each customer whose tier includes a health check."""
+    customers = await ctx.step.run("load-eligible-customers", steps.load_eligible_customers)
+    requests = [
+        inngest.Event(
+            name="customer/health_check.requested",
+            # The event id of a scheduled run is its tick: the tick delivered twice is the same event.
+            id=f"health-check-{customer_id}-{ctx.event.id}",
+            data={"customer_id": customer_id},
+        )
+        for customer_id in customers
+    ]
+    if requests:
+        await ctx.step.send_event("fan-out-health-checks", requests)
+    return len(requests)
+
+
+@client.create_function(
+    fn_id="customer-health-check", trigger=inngest.TriggerEvent(event="customer/health_check.requested")
+)
+async def customer_health_check(ctx: inngest.Context) -> None:
+    """One customer's share of the morning; one that fails holds up nobody else."""
+    await ctx.step.run("record-health-check", steps.record_health_check, ctx.event, ctx.run_id)
+
+
+# endregion D3
+
+
+# region D1: the web application
+@asynccontextmanager
+async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+    """Close the database pool when the server stops."""
+    yield
+    await db.close()
+
+
+try:
+    db.database_url()
+except db.ConfigurationError as error:
+    raise SystemExit(str(error)) from None
+app = fastapi.FastAPI(title="customer-support", lifespan=lifespan)
+
+
+@app.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process is alive."""
+    return {"status": "ok"}
+
+
+@app.get("/readyz")
+async def readyz(response: fastapi.Response) -> dict[str, str]:
+    """The database answers and has our tables; 503 and what to do while it does not."""
+    try:
+        await db.fetch("select from refunds limit 1")
+    except Exception as error:
+        logger.warning("Not ready: %s: %s", type(error).__name__, error)
+        response.status_code = fastapi.status.HTTP_503_SERVICE_UNAVAILABLE
+        return {"status": "The database does not answer, or `python db.py` has not been run; the log says which."}
+    return {"status": "ok"}
+
+
+inngest.fast_api.serve(app, client, [handle_customer_email, daily_health_check, customer_health_check, resend_wake_ups])
+# endregion D1

@@ -1,0 +1,177 @@
+"""What the durable steps do: the side effects, apart from the functions that order them (`inngest_app.py`).
+
+A step may run again after a crash, so each writes under keys that stay the same, and returns plain JSON. Regions carry
+the number of the Decision that adds them.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import agents
+import inngest
+import openai
+
+import db
+import refunds
+import worker
+
+EMAIL_MAX_CHARS = 100_000
+RETRY_AFTER_MAX_SECONDS = 3600
+logger = logging.getLogger("customer-support")
+
+
+# region D1: the audit trail
+async def audit_received(event: inngest.Event, run_id: str) -> None:
+    """Check the email and write `message_received`. Raises NonRetriableError for one that can never be answered."""
+    customer_id, text = event.data.get("customer_id"), event.data.get("email_text")
+    if not isinstance(customer_id, str) or not isinstance(text, str) or not text.strip():
+        raise inngest.NonRetriableError("customer/email.received needs a customer_id and an email_text.")
+    if len(text) > EMAIL_MAX_CHARS:
+        raise inngest.NonRetriableError(f"The email has {len(text)} characters; {EMAIL_MAX_CHARS} are read at most.")
+    await known_customer(customer_id)
+    await db.audit("message_received", run_id, "audit-received", customer_id, event_id=event.id, email_text=text)
+
+
+async def known_customer(customer_id: str) -> None:
+    """Raise NonRetriableError unless there is such a customer."""
+    if await db.get_customer(customer_id) is None:
+        raise inngest.NonRetriableError(f"There is no customer {customer_id[:100]!r}.")
+
+
+async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
+    """Write `message_sent` with the reply."""
+    await db.audit(
+        "message_sent", ticket["run_id"], "audit-sent", ticket["customer_id"], event_id=event_id, reply=reply
+    )
+
+
+async def audit_run_failed(failed: Any) -> None:
+    """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here.
+
+    `failed` is the data of `inngest/function.failed`.
+    """
+    run_id, event = failed["run_id"], failed["event"]
+    await refunds.block_the_rest(run_id, "the run failed", pending=True)
+    customer_id, text = (event["data"].get(name) for name in ("customer_id", "email_text"))
+    await db.audit(
+        "run_failed", run_id, "audit-run-failed", None if customer_id is None else str(customer_id)[:100],
+        event_id=event.get("id"), error=failed["error"]["message"], email_text=str(text)[:EMAIL_MAX_CHARS],
+    )  # fmt: skip
+
+
+# endregion D1
+
+
+# region D2: the agent, retried as fits what failed
+@contextmanager
+def retries_that_fit() -> Iterator[None]:
+    """Tell the engine when to try again: a busy model when it says so, a refusal never, anything else with backoff."""
+    try:
+        yield
+    except openai.RateLimitError as error:
+        seconds = error.response.headers.get("retry-after", "")
+        if not seconds.isdecimal():
+            raise
+        wait = timedelta(seconds=min(int(seconds), RETRY_AFTER_MAX_SECONDS))
+        raise inngest.RetryAfterError("The model is busy.", wait) from error
+    except (openai.BadRequestError, agents.ModelRefusalError, agents.MaxTurnsExceeded, agents.UserError) as error:
+        raise inngest.NonRetriableError(f"{type(error).__name__}: {error}") from error
+
+
+async def run_agent(email_text: str, ticket: worker.Ticket) -> worker.Outcome:
+    """Let the worker read the email."""
+    with retries_that_fit():
+        outcome = await worker.answer(email_text, ticket)
+    await audit_refused(ticket, outcome, "run-agent")
+    return outcome
+
+
+async def audit_refused(ticket: worker.Ticket, outcome: worker.Outcome, step_id: str) -> None:
+    """Write `refund_blocked` for the requests that were impossible, so that no person was asked."""
+    for number, refund in enumerate(outcome["refused"]):
+        await db.audit("refund_blocked", ticket["run_id"], f"{step_id}:{number}", ticket["customer_id"], **refund)
+
+
+# endregion D2
+
+
+# region D3: the health check
+async def load_eligible_customers() -> list[str]:
+    """The ids of the pro and enterprise customers."""
+    rows = await db.fetch("select id from customers where tier in ('pro', 'enterprise') order by id")
+    return [row["id"] for row in rows]
+
+
+async def record_health_check(event: inngest.Event, run_id: str) -> None:
+    """Write `health_check` with the customer's last seven days. Raises NonRetriableError for an unknown customer."""
+    customer_id = str(event.data.get("customer_id"))
+    await known_customer(customer_id)
+    week = await db.fetch(
+        "select action, count(*) from audit_log where customer_id = $1 and action <> 'health_check'"
+        " and created_at > now() - interval '7 days' group by action",
+        customer_id,
+    )
+    last_7_days = {row["action"]: row["count"] for row in week}
+    await db.audit("health_check", run_id, "record-health-check", customer_id, last_7_days=last_7_days)
+
+
+# endregion D3
+
+
+# region D5: the gate on refunds
+async def notify_reviewer(ticket: worker.Ticket, request_id: str, asked: list[dict[str, Any]]) -> None:
+    """Put the refunds into the ledger; only then tell the reviewer."""
+    await refunds.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
+    for refund in asked:
+        logger.info("A refund for order %s waits for approval (request %s)", refund["order_id"], request_id)
+
+
+async def read_decisions(run_id: str, wake_up: inngest.Event | None, *, dev: bool) -> dict[str, Any]:
+    """What the ledger says after a wake-up, or after the time was up (None).
+
+    Returns the decisions by call id, and `seconds_left` to wait while a refund is pending (else 0).
+    """
+    if wake_up is not None and dev:
+        await record_dev_decision(wake_up)
+    await refunds.expire(run_id, overdue_only=wake_up is not None)
+    rows = await refunds.of_run(run_id)
+    return {
+        "seconds_left": max((row["seconds_left"] for row in rows if row["status"] == "pending"), default=0),
+        "decisions": {
+            row["call_id"]: {"status": row["status"], "order_id": row["order_id"], "why": row["decision_note"]}
+            for row in rows
+        },
+    }
+
+
+async def record_dev_decision(event: inngest.Event) -> None:
+    """The course's bare {"approved": true, "customer_id": ...}: in dev mode it decides one refund, the oldest pending.
+
+    `amount_cents` lowers it, `reason` reaches the customer. Anything but true or false is no decision. Outside dev mode
+    no event decides anything.
+    """
+    approved, amount = event.data.get("approved"), event.data.get("amount_cents")
+    refund_id = await refunds.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
+    if refund_id is None or not isinstance(approved, bool) or isinstance(amount, bool | str | float):
+        return
+    await refunds.decide(
+        refund_id, approved=approved, by="dev-mode event", note=str(event.data.get("reason") or ""),
+        amount_cents=amount if isinstance(amount, int) else None, key=event.id,
+    )  # fmt: skip
+
+
+async def resume_agent(
+    state: dict[str, Any], ticket: worker.Ticket, decisions: dict[str, Any], step_id: str, may_ask: bool
+) -> worker.Outcome:
+    """Let the worker go on with what was decided; afterwards nothing that was decided is left open."""
+    with retries_that_fit():
+        outcome = await worker.resume(state, ticket, decisions, may_ask=may_ask)
+    await refunds.block_the_rest(ticket["run_id"], "approved, but the agent did not carry it out")
+    await audit_refused(ticket, outcome, step_id)
+    return outcome
+
+
+# endregion D5

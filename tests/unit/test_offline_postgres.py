@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ async def test_a_commit_survives_a_crash_of_the_server(server: EmbeddedPostgres)
     await ask(server.url, "CREATE TABLE committed AS SELECT 7 AS n")
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(server.pid)], timeout=LONG)
+    wait_for_end(server.pid)
     server.restart()
     assert await ask(server.url, "SELECT n FROM committed") == 7
 
@@ -155,6 +156,11 @@ def test_as_root_the_server_runs_as_somebody_else(server: EmbeddedPostgres) -> N
     assert psutil.Process(server.pid).uids().effective != 0
 
 
+def test_ctrl_c_in_a_terminal_reaches_the_owner_and_not_the_server(server: EmbeddedPostgres) -> None:
+    server_pid, keeper_pid, _ = left_by(server)
+    assert {os.getpgid(server_pid), os.getpgid(keeper_pid)} == {keeper_pid}
+
+
 OWNER = """
 import signal, sys
 from offline.postgres import EmbeddedPostgres
@@ -174,12 +180,17 @@ def left_by(running: EmbeddedPostgres) -> tuple[int, int, Path]:
 
 
 def assert_nothing_is_left(server_pid: int, keeper_pid: int, folder: Path) -> None:
-    for pid in (server_pid, keeper_pid):
-        try:
-            psutil.Process(pid).wait(LONG)
-        except psutil.NoSuchProcess:
-            continue
+    wait_for_end(server_pid)
+    wait_for_end(keeper_pid)
     assert not folder.exists()
+
+
+def wait_for_end(pid: int) -> None:
+    """An orphan stays a zombie for as long as the container's first process cares to collect it."""
+    deadline = time.monotonic() + LONG
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("end", ["raise", "forget", signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -205,7 +216,7 @@ def test_a_killed_keeper_takes_the_server_with_it() -> None:
     with EmbeddedPostgres() as running:
         server_pid, keeper_pid, folder = left_by(running)
         os.kill(keeper_pid, signal.SIGKILL)
-        psutil.Process(server_pid).wait(LONG)
+        wait_for_end(server_pid)
     assert_nothing_is_left(server_pid, keeper_pid, folder)
 
 

@@ -59,8 +59,8 @@ class Call:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The output as an object; a plain text becomes a blocked refund, which is the safe reading of it."""
-        return _object(self.output) or {"status": "blocked"}
+        """The output as an object; empty for a plain text, which therefore never counts as a refund."""
+        return _object(self.output)
 
 
 @dataclass(frozen=True)

@@ -4,3 +4,7 @@ It speaks the official server's HTTP protocol to the same unmodified app, and ow
 timeout passes in milliseconds. It is not the official server (`npx inngest-cli@latest dev`), only verified
 against recordings of it.
 """
+
+from .server import DevServer
+
+__all__ = ["DevServer"]

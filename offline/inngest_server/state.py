@@ -4,8 +4,8 @@ Plain data with no behaviour beyond look-ups, so that the executor (which writes
 (REST, MCP, GraphQL, which only read it) agree on one place. Everything lives in memory and dies with the
 process, like the official dev server's.
 
-Units: every `*_at` is seconds since the epoch, UTC, on the *server's* clock (`clock.py`), which `advance` moves
-ahead of the host's. `iso(t)` formats one. `None` means "has not happened".
+Units: every `*_at` is seconds since the epoch, UTC, on the *server's* clock (`clock.py`), which `advance`
+moves ahead of the host's. `iso(t)` formats one. `None` means "has not happened".
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class StepOp(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """A step's life. `QUEUED`: planned or between two attempts; `WAITING`: sleeping or waiting for something."""
+    """A step's life. `QUEUED`: planned or between two attempts; `WAITING`: asleep, or for an event or a run."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -103,14 +103,15 @@ class Step:
     started_at: float | None = None
     ended_at: float | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    """Every attempt of a RUN or AI_GATEWAY step; empty for sleeps, waits and invokes, which ask nothing of the app."""
+    """Every attempt of a RUN or AI_GATEWAY step; empty for the others, which ask nothing of the app."""
     output: Json = None
     """The value the step returned; for a wait the event that came, `None` when it timed out."""
     error: dict[str, Json] | None = None
     """The error of the last attempt while it is the truth, i.e. until a later attempt succeeds."""
     opts: dict[str, Json] = field(default_factory=dict)
     """SLEEP: `until` (seconds). WAIT_FOR_EVENT: `event`, `if`, `timeout_at`, `matched_event_id`.
-    INVOKE: `function_id` (slug), `timeout_at`, `triggering_event_id`, `run_id` of the invoked run (once known)."""
+    INVOKE: `function_id` (slug), `timeout_at`, `triggering_event_id`, `run_id` of the invoked run (once known).
+    """
 
 
 @dataclass(slots=True)
@@ -136,7 +137,11 @@ class Event:
         """The event as functions see it. One shared object: do not modify it."""
         if self._payload is None:
             body: dict[str, Json] = {
-                "data": self.data, "id": self.id, "name": self.name, "ts": self.ts, "user": self.user
+                "data": self.data,
+                "id": self.id,
+                "name": self.name,
+                "ts": self.ts,
+                "user": self.user,
             }
             if self.v is not None:
                 body["v"] = self.v
@@ -199,7 +204,7 @@ class FlowControl:
 
 @dataclass(slots=True)
 class Function:
-    """One registered function. `id` is the slug the SDK sends (`app-fn`); `uuid` is what REST and `ctx.fn_id` show."""
+    """One registered function. `id` is the slug the SDK sends (`app-fn`); REST and `ctx.fn_id` show `uuid`."""
 
     id: str
     name: str
@@ -262,7 +267,7 @@ class Run:
 
     id: str
     function: Function
-    """As it was registered when the run began (a re-sync replaces `State.functions[...]`, not this)."""
+    """As it is registered; after the run's end, as it was then."""
     events: list[Event]
     """What triggered it: one event, or the events of a batch."""
     queued_at: float

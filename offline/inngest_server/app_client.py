@@ -1,0 +1,255 @@
+"""Makes one request to an app and says what came back, in the terms of the engine.
+
+The request's shape and every way to read an answer are those recorded between the official server and the
+Python SDK. Whatever is not an answer of an SDK (a refused connection, a proxy's error page, broken JSON) is a
+failed attempt, never the end of a run by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import aiohttp
+from ulid import ULID
+
+from .clock import Clock
+from .live import Item
+from .state import Event, Json
+
+log = logging.getLogger("inngest_server")
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes above which the app is told to fetch events and steps itself (`use_api`)."""
+
+TIMEOUT = 2 * 60 * 60.0
+"""Seconds after which a request counts as failed, as on the official server."""
+
+_KEEP_ALIVE = 2.0
+"""Seconds an idle connection is kept: less than an app server does, which would close it under a request."""
+
+_MIN_RETRY, _MAX_RETRY = 1.0, 86_400.0
+
+
+@dataclass(slots=True)
+class Reply:
+    """What an app answered. Exactly one of `ops`, `error` and the function's `output` is meant."""
+
+    status: int = 0
+    ops: list[dict[str, Any]] | None = None
+    """Reported steps, for a 206."""
+    output: Json = None
+    """What the function returned, or the body that came with an error."""
+    error: dict[str, Any] | None = None
+    """`{"error", "name", "message", "stack"?}` of a request that failed as a whole."""
+    no_retry: bool = False
+    retry_at: float | None = None
+    """On the server's clock, when the app asked for a certain time."""
+    request_version: int = -1
+
+
+class AppClient:
+    """One connection pool for all apps."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The pool; made on first use, inside the running loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT, connect=10),
+                headers={"User-Agent": "Inngest"},
+                auto_decompress=True,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, item: Item) -> Reply:
+        """Ask the app for the run's next step, or for the item's one step. Never raises for what an app does."""
+        request_id = str(ULID.from_timestamp(self._clock.now()))
+        body = request_body(item, request_id)
+        function = item.live.run.function
+        step_id = item.target or "step"
+        headers = {
+            "Content-Type": "application/json",
+            "X-Inngest-Generation-Id": str(item.generation),
+            "X-Inngest-Job-Id": item.job_id,
+            "X-Inngest-Req-Version": str(item.live.request_version),
+            "X-Inngest-Step-Id": step_id,
+            "X-Request-Id": request_id,
+            "X-Run-Id": item.live.run.id,
+        }
+        try:
+            async with self.session.post(
+                function.url, params={"fnId": function.id, "stepId": step_id}, data=body, headers=headers
+            ) as response:
+                raw = await response.read()
+                return self._read(response.status, {k.lower(): v for k, v in response.headers.items()}, raw)
+        except aiohttp.ClientConnectorError:
+            return _failed("Unable to reach SDK URL")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return _failed(f"Unable to reach SDK URL: {type(error).__name__}")
+
+    def _read(self, status: int, headers: dict[str, str], raw: bytes) -> Reply:
+        if status == HTTPStatus.CREATED:
+            try:
+                status, headers, raw = _unwrap_stream(headers, raw)
+            except ValueError as error:
+                return _failed(f"error parsing stream: {error}", status)
+        reply = Reply(
+            status=status,
+            no_retry=headers.get("x-inngest-no-retry") == "true",
+            retry_at=self._retry_at(headers.get("retry-after")),
+            request_version=_int(headers.get("x-inngest-req-version"), -1),
+        )
+        is_sdk = bool(headers.get("x-inngest-sdk"))
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            try:
+                reply.ops = _ops(raw)
+            except ValueError as error:
+                return _failed(str(error), status)
+            return reply if is_sdk else _failed(_NOT_SDK, status)
+        try:
+            reply.output = _loads(raw)
+        except ValueError:
+            reply.output = raw.decode(errors="replace")
+        if not is_sdk:
+            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                return _failed(_NOT_SDK, status)
+            message = f"Your server returned HTTP {status} before the SDK responded."
+            reply.error = reply.output = {"error": message, "name": "Server returned a fatal error", "message": message}
+            return reply
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or reply.no_retry:
+            reason = "NonRetriableError" if reply.no_retry else f"invalid status code: {status}"
+            reply.error = _standard_error(reason, reply.output)
+        return reply
+
+    def _retry_at(self, value: str | None) -> float | None:
+        """The time a Retry-After header names: seconds from now, or a date on the host's clock."""
+        if not value:
+            return None
+        now = self._clock.now()
+        try:
+            when = now + int(value) if value.isdigit() else self._clock.from_host(_date(value))
+        except ValueError:
+            return None
+        return min(max(when, now + _MIN_RETRY), now + _MAX_RETRY)
+
+
+_NOT_SDK = "The response did not come from an Inngest SDK"
+
+
+def request_body(item: Item, request_id: str) -> bytes:
+    """The JSON an app gets, keys as recorded."""
+    live, run = item.live, item.live.run
+    payloads = [event.payload() for event in run.events]
+    context = {
+        "attempt": item.attempt,
+        "disable_immediate_execution": live.plan_only,
+        "env": "",
+        "fn_id": run.function.uuid,
+        "generation_id": item.generation,
+        "job_id": item.job_id,
+        "max_attempts": run.function.max_attempts,
+        "qi_id": base64.b64encode(f"{item.job_id}::default".encode()).decode(),
+        "request_id": request_id,
+        "run_id": run.id,
+        "stack": {"current": len(run.stack), "stack": run.stack},
+        "step_id": "step",
+        "use_api": False,
+    }
+    body = {
+        "ctx": context,
+        "defers": {},
+        "event": payloads[0],
+        "events": payloads,
+        "steps": run.memos,
+        "use_api": False,
+        "version": live.request_version,
+    }
+    encoded = _dumps(body)
+    if len(encoded) > MAX_BODY:
+        context["use_api"] = True
+        encoded = _dumps({**body, "events": [], "steps": {}, "use_api": True})
+    return encoded
+
+
+def event_without_user(event: Event) -> dict[str, Any]:
+    """An event as it is embedded in `inngest/function.*` events."""
+    return {key: value for key, value in event.payload().items() if key != "user"}
+
+
+def _dumps(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _reject(constant: str) -> NoReturn:
+    raise ValueError(f"invalid JSON: {constant}")
+
+
+def _loads(raw: bytes) -> Json:
+    return json.loads(raw, parse_constant=_reject) if raw else None
+
+
+def _ops(raw: bytes) -> list[dict[str, Any]]:
+    if not raw.strip():
+        raise ValueError("no response data")
+    try:
+        ops = _loads(raw)
+    except ValueError as error:
+        raise ValueError(f"error reading generator opcode response: {error}") from error
+    if isinstance(ops, dict):
+        ops = [ops]
+    if not isinstance(ops, list) or not all(isinstance(op, dict) for op in ops):
+        raise ValueError("error reading generator opcode response: expected JSON object or array")
+    return ops
+
+
+def _unwrap_stream(headers: dict[str, str], raw: bytes) -> tuple[int, dict[str, str], bytes]:
+    """A 201 wraps status, headers and body of an answer that was streamed."""
+    stream = _loads(raw.strip())
+    if not isinstance(stream, dict) or not isinstance(stream.get("status"), int):
+        raise ValueError("expected an object with a status")
+    body = stream.get("body")
+    inner = body.encode() if isinstance(body, str) else _dumps(body)
+    more = {str(k).lower(): str(v) for k, v in (stream.get("headers") or {}).items()}
+    return stream["status"], {**headers, **more}, inner
+
+
+def _failed(message: str, status: int = 0) -> Reply:
+    error = {"error": message, "name": "Error", "message": message}
+    return Reply(status, output=error, error=error)
+
+
+def _standard_error(reason: str, output: Json) -> dict[str, Any]:
+    error: dict[str, Any] = {"error": reason, "name": "Error", "message": "Function execution error"}
+    if isinstance(output, dict):
+        error |= {k: output[k] for k in ("name", "message", "stack") if isinstance(output.get(k), str)}
+    elif isinstance(output, str) and output:
+        error["message"] = output
+    return error
+
+
+def _date(value: str) -> float:
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except ValueError:
+        return parsedate_to_datetime(value).timestamp()
+
+
+def _int(value: str | None, default: int) -> int:
+    return int(value) if value and value.lstrip("-").isdigit() else default

@@ -1,0 +1,276 @@
+"""The engine as a whole: takes events in, makes runs of them, ends runs and tells whoever waits.
+
+It knows no HTTP server; `server.py` puts one around it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+from ulid import ULID
+
+from . import cron, expressions, flow_control
+from .app_client import AppClient, event_without_user
+from .clock import Clock
+from .executor import Executor
+from .flow_control import FlowControl
+from .live import LiveRun
+from .ops import INVOKED, Waiting
+from .scheduler import Scheduler
+from .state import Cancel, Event, Function, Json, Run, RunStatus, State, StepStatus
+
+log = logging.getLogger("inngest_server")
+
+FINISHED = "inngest/function.finished"
+FAILED = "inngest/function.failed"
+CANCELLED = "inngest/function.cancelled"
+_CANCEL_TIMEOUT = 365 * 86_400.0
+
+
+class InvalidEventError(ValueError):
+    """An event the server refuses. `ids` are those of the events before it, which were taken."""
+
+    def __init__(self, message: str, ids: list[str]) -> None:
+        super().__init__(message)
+        self.ids = ids
+
+
+class Engine:
+    """Everything between the event that comes in and the requests that go out."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.state = State()
+        self.clock = Clock()
+        self.scheduler = Scheduler(self.clock)
+        self.rng = random.Random(seed)
+        self.client = AppClient(self.clock)
+        self.executor = Executor(self.clock, self.scheduler, self.client, self.rng, self.finish)
+        self.executor.waiting = self.waiting = Waiting(self._internal)
+        self.flow = FlowControl(self.clock, self.scheduler, self.start_run, self.cancel)
+        self.crons = cron.Crons(self.clock, self.scheduler, self._tick, self.rng.random)
+        self.live: dict[str, LiveRun] = {}
+        """Runs that have not ended, by id."""
+        self._triggers: dict[str, list[Function]] = {}
+        self._cancels: dict[str, dict[str, LiveRun]] = {}
+
+    def functions_changed(self, functions: list[Function], archived: list[Function]) -> None:
+        """Follow a sync; `state.functions` is already up to date."""
+        self._triggers.clear()
+        self.crons.sync(functions, archived)
+        synced = {function.id: function for function in functions}
+        for live in self.live.values():
+            live.run.function = synced.get(live.run.function.id, live.run.function)
+
+    # Events
+
+    def receive(self, raw: dict[str, Any], internal_id: str | None = None) -> Event:
+        """Take an event in: wake what waits for it, cancel what it cancels, start what it triggers.
+
+        `raw` holds `name` and optionally `data`, `id`, `ts` (milliseconds), `user`, `v`. An `internal_id` that is
+        known already is the same delivery again and changes nothing.
+        """
+        if internal_id is not None and (known := self.state.events.get(internal_id)) is not None:
+            return known
+        now = self.clock.now()
+        internal_id = internal_id or str(ULID.from_timestamp(now))
+        event = Event(
+            internal_id=internal_id,
+            id=raw.get("id") or internal_id,
+            name=raw["name"],
+            data=raw.get("data") or {},
+            ts=raw.get("ts") or int(now * 1000),
+            received_at=now,
+            user=raw.get("user") or {},
+            v=raw.get("v"),
+        )
+        self.state.events[internal_id] = event
+        self.waiting.resolve(self.executor, event)
+        self._cancel_matching(event)
+        if event.name == INVOKED:
+            self._invoke(event)
+        for function in self._triggered(event.name):
+            if any(
+                _matches(t.event, event.name) and expressions.holds(t.expression, {"event": event.payload()})
+                for t in function.triggers
+            ):
+                self.flow.admit(function, event)
+        return event
+
+    def _internal(self, raw: dict[str, Any]) -> Event:
+        return self.receive(raw)
+
+    def _triggered(self, name: str) -> list[Function]:
+        found = self._triggers.get(name)
+        if found is None:
+            active = self.state.active_functions()
+            found = [f for f in active if any(_matches(t.event, name) for t in f.triggers)]
+            self._triggers[name] = found
+        return found
+
+    def _invoke(self, event: Event) -> None:
+        metadata = event.data.get("_inngest") or {}
+        wanted = str(metadata.get("fn_id") or "")
+        function = self.state.find_function(wanted)
+        if function is not None:
+            self.flow.admit(function, event)
+        elif correlation_id := metadata.get("correlation_id"):
+            message = f"could not find function with ID: {wanted}"
+            error = {"error": message, "name": "Error", "message": message}
+            self.waiting.resolve_invoke(self.executor, correlation_id, {"error": error})
+
+    def _tick(self, function: Function, schedule: str, tick: float) -> None:
+        now, tick_id = self.clock.now(), cron.tick_id(tick)
+        event = Event(
+            internal_id=str(ULID.from_timestamp(now)),
+            id=tick_id,
+            name=cron.EVENT_NAME,
+            data={"cron": schedule, "fireAt": cron.tick_id(now), "scheduledAt": tick_id},
+            ts=int(now * 1000),
+            received_at=now,
+            cron=schedule,
+        )
+        self.state.events[event.internal_id] = event
+        self.flow.admit(function, event)
+
+    # Runs
+
+    def start_run(
+        self, function: Function, events: list[Event], batch_id: str | None = None, original: str | None = None
+    ) -> Run | None:
+        """Make a run and queue its first request; None when a running singleton keeps it out."""
+        now = self.clock.now()
+        function = self.state.functions.get(function.id, function)
+        event = events[0]
+        run = Run(
+            id=str(ULID.from_timestamp(now)),
+            function=function,
+            events=events,
+            queued_at=now,
+            original_run_id=original,
+            batch_id=batch_id,
+            cron=event.cron,
+            priority=flow_control.priority_of(function, event),
+        )
+        live = LiveRun(
+            run,
+            limits=flow_control.limits_of(function, event),
+            cancels=function.flow.cancel,
+            throttle_key=flow_control.throttle_key_of(function, event),
+        )
+        if not self.flow.enter_singleton(live):
+            return None
+        self.state.runs[run.id] = run
+        self.live[run.id] = live
+        for each in events:
+            each.run_ids.append(run.id)
+            self._tell_invoker(each, run)
+        for setting in live.cancels:
+            self._cancels.setdefault(setting.event, {})[run.id] = live
+        if function.flow.timeout_start:
+            live.timers["start"] = self.scheduler.call_in(
+                function.flow.timeout_start, lambda: self.cancel(live, "not started in time")
+            )
+        self.executor.start(live)
+        return run
+
+    def _tell_invoker(self, event: Event, run: Run) -> None:
+        correlation_id = (event.data.get("_inngest") or {}).get("correlation_id") if event.name == INVOKED else None
+        found = self.waiting.invokes.get(correlation_id) if correlation_id else None
+        if found is not None:
+            live, step, _ = found
+            step.opts["run_id"] = run.id
+            run.invoked_by = (live.run.id, step.id)
+
+    def cancel(self, live: LiveRun, reason: str) -> None:
+        """End a run now; a request that is in flight is let finish, its result goes nowhere."""
+        if not live.run.status.ended:
+            live.run.cancel_reason = reason
+            self.finish(live, RunStatus.CANCELLED, None, None)
+
+    def _cancel_matching(self, event: Event) -> None:
+        lives = self._cancels.get(event.name)
+        for live in list(lives.values()) if lives else []:
+            if any(self._cancels_run(setting, live, event) for setting in live.cancels):
+                self.cancel(live, f"event {event.name}")
+
+    def _cancels_run(self, setting: Cancel, live: LiveRun, event: Event) -> bool:
+        if setting.event != event.name:
+            return False
+        if self.clock.now() > live.run.queued_at + (setting.timeout or _CANCEL_TIMEOUT):
+            return False
+        context = {"event": live.run.event.payload(), "async": event.payload()}
+        return expressions.holds(setting.expression, context)
+
+    def finish(self, live: LiveRun, status: RunStatus, output: Json, error: dict[str, Any] | None) -> None:
+        """End a run, free what it held, and tell its invoker and every listener for function events."""
+        run = live.run
+        if run.status.ended:
+            return
+        now = self.clock.now()
+        run.status, run.ended_at, run.output = status, now, output
+        if status is RunStatus.CANCELLED and "finish" in live.timers:
+            run.cancel_reason = run.cancel_reason or "not finished in time"
+        for timer in live.timers.values():
+            timer.cancel()
+        live.timers.clear()
+        self.waiting.forget(live)
+        self.flow.leave_singleton(live)
+        self.live.pop(run.id, None)
+        for setting in live.cancels:
+            lives = self._cancels.get(setting.event, {})
+            lives.pop(run.id, None)
+            if not lives:
+                self._cancels.pop(setting.event, None)
+        for step in run.steps.values():
+            if step.status in (StepStatus.QUEUED, StepStatus.WAITING):
+                step.status, step.ended_at = StepStatus.CANCELLED, now
+        log.info("run %s of %s: %s", run.id, run.function.id, status.lower())
+        self._announce(run, error)
+
+    def _announce(self, run: Run, error: dict[str, Any] | None) -> None:
+        if run.event.name in (FINISHED, FAILED, CANCELLED):
+            return
+        for number, event in enumerate(run.events):
+            metadata = event.data.get("_inngest") if event.name == INVOKED else None
+            correlation_id = metadata.get("correlation_id") if isinstance(metadata, dict) else None
+            if number and correlation_id is None:
+                continue
+            data: dict[str, Any] = {
+                "_inngest": {"status": str(run.status)},
+                "event": event.payload(),
+                "events": [event_without_user(e) for e in run.events],
+                "function_id": run.function.id,
+                "run_id": run.id,
+            }
+            if error is not None:
+                data["error"] = error
+            if run.output is not None:
+                data["result"] = run.output
+            if correlation_id:
+                data["correlation_id"] = correlation_id
+                self.waiting.resolve_invoke(self.executor, correlation_id, _invoke_memo(run, error))
+            self._internal({"name": FINISHED, "data": data})
+            if run.status is RunStatus.FAILED:
+                self._internal({"name": FAILED, "data": data, "id": run.id})
+            elif run.status is RunStatus.CANCELLED:
+                self._internal({"name": CANCELLED, "data": data, "id": run.id})
+
+
+def _invoke_memo(run: Run, error: dict[str, Any] | None) -> dict[str, Any]:
+    if run.status is RunStatus.COMPLETED:
+        return {"data": run.output}
+    if error is not None:
+        return {"error": error}
+    message = "Function was cancelled"
+    return {"error": {"error": message, "name": "Error", "message": message}}
+
+
+def _matches(pattern: str | None, name: str) -> bool:
+    """Whether a trigger's event name, possibly with a trailing wildcard, covers an event's."""
+    if pattern is None:
+        return False
+    if pattern.endswith("*"):
+        return name.startswith(pattern[:-1]) and not (pattern == "*" and name.startswith("inngest/"))
+    return pattern == name

@@ -1,0 +1,243 @@
+"""Takes a run from request to request: sends one, reads what the SDK reports, plans what has to happen next.
+
+The rules (which request follows which report, when `attempt` starts again at 0, what a failed step's memo looks
+like) are the recorded ones. A step's result is stored before anything that depends on it is queued.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from . import ops
+from .app_client import AppClient, Reply
+from .clock import Clock
+from .live import Item, LiveRun
+from .scheduler import Scheduler
+from .state import Attempt, Json, Run, RunStatus, Step, StepOp, StepStatus
+from .work_queue import WorkQueue
+
+log = logging.getLogger("inngest_server")
+
+BACKOFF = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0)
+"""Seconds before the first, second, … retry; the last value repeats."""
+
+MAX_JITTER = 30.0
+"""Seconds a retry may come later than its backoff; never more than the backoff itself."""
+
+Finish = Callable[[LiveRun, RunStatus, Json, "dict[str, Any] | None"], None]
+"""`finish(live, status, output, error)` ends a run."""
+
+
+class Executor:
+    """Executes runs that `runs.py` makes; hands back every run that ended through `finish`."""
+
+    def __init__(
+        self, clock: Clock, scheduler: Scheduler, client: AppClient, rng: random.Random, finish: Finish
+    ) -> None:
+        self.clock = clock
+        self.scheduler = scheduler
+        self.client = client
+        self.queue = WorkQueue(clock, scheduler, self._dispatch)
+        self._rng = rng
+        self._finish = finish
+        self.waiting: ops.Waiting
+        """Where steps that wait for something are kept; set once by the engine."""
+
+    def start(self, live: LiveRun) -> None:
+        """Queue a new run's first request."""
+        self.queue.push(self._item(live, first=True))
+
+    def discover(self, live: LiveRun, job: str) -> None:
+        """Queue a call of the function without a target; at most once per `job`."""
+        if job not in live.jobs and not live.run.status.ended:
+            live.jobs.add(job)
+            self.queue.push(self._item(live))
+
+    def target(self, live: LiveRun, step_id: str, race: bool) -> None:
+        """Queue one planned step; a plan reported twice is queued once."""
+        job = f"plan-{step_id}"
+        if job not in live.jobs:
+            live.jobs.add(job)
+            self.queue.push(self._item(live, target=step_id, race=race))
+
+    def save(self, live: LiveRun, step: Step, memo: Json, *, race: bool = False) -> None:
+        """Store a step's result and call the function again, unless parallel steps are still awaited."""
+        run = live.run
+        if run.status.ended or step.id in run.memos:
+            return
+        run.memos[step.id] = memo
+        run.stack.append(step.id)
+        live.pending.discard(step.id)
+        if not live.pending or race:
+            live.plan_only = False
+            self.discover(live, f"after-{step.id}")
+
+    def retry_time(self, attempt: int, retry_at: float | None) -> float:
+        """When the attempt after `attempt` (from 0) is due, on the server's clock."""
+        if retry_at is not None:
+            return retry_at
+        base = BACKOFF[min(attempt, len(BACKOFF) - 1)]
+        return self.clock.now() + base + self._rng.uniform(0, min(base, MAX_JITTER))
+
+    def _item(self, live: LiveRun, *, target: str | None = None, race: bool = False, first: bool = False) -> Item:
+        job_id = f"{self._rng.getrandbits(64):016x}"[:13]
+        return Item(live, job_id, self.clock.now(), target=target, race=race, first=first)
+
+    def _dispatch(self, item: Item) -> None:
+        self.scheduler.spawn(self._execute(item))
+
+    async def _execute(self, item: Item) -> None:
+        try:
+            run = item.live.run
+            if run.status.ended:
+                return
+            started = self.clock.now()
+            if run.status is RunStatus.SCHEDULED:
+                self._begin(item.live, started)
+            attempt = Attempt(item.attempt, item.queued_at, started)
+            planned = run.steps.get(item.target) if item.target else None
+            if planned is not None:
+                planned.status = StepStatus.RUNNING
+                planned.started_at = planned.started_at or started
+            reply = await self.client.call(item)
+            attempt.ended_at = self.clock.now()
+            self._handle(item, reply, attempt)
+        finally:
+            self.queue.release(item)
+
+    def _begin(self, live: LiveRun, now: float) -> None:
+        run = live.run
+        run.status = RunStatus.RUNNING
+        run.started_at = now
+        if (timer := live.timers.pop("start", None)) is not None:
+            timer.cancel()
+        if run.function.flow.timeout_finish:
+            live.timers["finish"] = self.scheduler.call_in(
+                run.function.flow.timeout_finish, lambda: self._finish(live, RunStatus.CANCELLED, None, None)
+            )
+
+    def _handle(self, item: Item, reply: Reply, attempt: Attempt) -> None:
+        live = item.live
+        if reply.ops is not None:
+            if live.request_version == -1:
+                live.request_version = reply.request_version
+            self._handle_ops(item, reply, attempt)
+        elif live.run.status.ended:
+            return
+        elif reply.error is None:
+            attempt.output = reply.output
+            live.run.attempts.append(attempt)
+            self._finish(live, RunStatus.COMPLETED, reply.output, None)
+        else:
+            attempt.error = reply.error
+            planned = live.run.steps.get(item.target) if item.target else None
+            if planned is not None:
+                planned.attempts.append(attempt)
+                planned.error, planned.status = reply.error, StepStatus.QUEUED
+            else:
+                live.run.attempts.append(attempt)
+            if reply.no_retry or item.attempt + 1 >= live.run.function.max_attempts:
+                if planned is not None:
+                    planned.status, planned.ended_at = StepStatus.FAILED, attempt.ended_at
+                self._finish(live, RunStatus.FAILED, reply.output, reply.error)
+            else:
+                self._retry(item, reply)
+
+    def _retry(self, item: Item, reply: Reply) -> None:
+        when = self.retry_time(item.attempt, reply.retry_at)
+        again = Item(
+            item.live, item.job_id, self.clock.now(), item.attempt + 1, item.generation + 1, item.target, item.race
+        )
+        name = f"retry-{item.job_id}-{again.generation}"
+
+        def fire() -> None:
+            item.live.timers.pop(name, None)
+            self.queue.push(again)
+
+        log.info("run %s: attempt %d failed, next in %.0f s", item.live.run.id, item.attempt, when - self.clock.now())
+        item.live.timers[name] = self.scheduler.call_at(when, fire)
+
+    def _handle_ops(self, item: Item, reply: Reply, attempt: Attempt) -> None:
+        live, reported = item.live, reply.ops or []
+        fresh = [op for op in reported if op.get("op") not in (None, "None") and op.get("id")]
+        if live.run.status.ended:
+            # A cancelled run lets its running step finish: the result is shown, and nothing follows from it.
+            for op in fresh:
+                if op["op"] in ("Step", "StepRun"):
+                    self._ran(live.run, op, attempt)
+            return
+        if not fresh:
+            self.discover(live, f"redrive-{item.job_id}-{item.generation}")
+            return
+        if len(fresh) > 1:
+            live.plan_only = True
+            live.pending |= {op["id"] for op in fresh if op["id"] not in live.run.memos}
+        for op in fresh:
+            self._handle_op(item, op, reply, attempt)
+            if live.run.status.ended:
+                return
+
+    def _handle_op(self, item: Item, op: dict[str, Any], reply: Reply, attempt: Attempt) -> None:
+        live, run, code = item.live, item.live.run, op["op"]
+        race = item.race or (op.get("opts") or {}).get("parallelMode") == "race"
+        if code in ("Step", "StepRun"):
+            step = self._ran(run, op, attempt)
+            self.save(live, step, {"data": op.get("data")}, race=race)
+        elif code in ("StepError", "StepFailed"):
+            step = self._step_failed(run, op, attempt)
+            last = reply.no_retry or item.attempt + 1 >= run.function.max_attempts
+            if code == "StepError" and not last:
+                self._retry(item, reply)
+            else:
+                step.status, step.ended_at = StepStatus.FAILED, attempt.ended_at
+                self.save(live, step, {"error": _memo_error(op.get("error"))}, race=race)
+        elif code == "StepPlanned":
+            self.step(run, op, StepOp.RUN, StepStatus.QUEUED)
+            self.target(live, op["id"], race)
+        elif code in ops.HANDLERS:
+            try:
+                ops.HANDLERS[code](self, live, op, race)
+            except ops.InvalidOpError as error:
+                self._finish(live, RunStatus.FAILED, error.body, error.body)
+        else:
+            message = f"{code} is not supported by this stand-in; use the official server: npx inngest-cli@latest dev"
+            body = {"error": message, "name": "Unsupported", "message": message}
+            self._finish(live, RunStatus.FAILED, body, body)
+
+    def step(self, run: Run, op: dict[str, Any], kind: StepOp, status: StepStatus) -> Step:
+        """The step an op reports, made when it is the first report of it."""
+        step = run.steps.get(op["id"])
+        if step is None:
+            name = op.get("displayName") or (op.get("userland") or {}).get("id") or op.get("name") or op["id"]
+            step = run.steps[op["id"]] = Step(op["id"], name, kind, status, self.clock.now())
+        return step
+
+    def _ran(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self._attempted(run, op, attempt)
+        step.status, step.ended_at = StepStatus.COMPLETED, attempt.ended_at
+        step.output = attempt.output = op.get("data")
+        step.error = None
+        return step
+
+    def _step_failed(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self._attempted(run, op, attempt)
+        step.status = StepStatus.QUEUED
+        step.error = attempt.error = _memo_error(op.get("error"))
+        return step
+
+    def _attempted(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self.step(run, op, StepOp.RUN, StepStatus.RUNNING)
+        if not step.attempts:
+            step.queued_at = min(step.queued_at, attempt.queued_at)
+        step.started_at = step.started_at or attempt.started_at
+        step.attempts.append(attempt)
+        return step
+
+
+def _memo_error(error: Json) -> dict[str, Any]:
+    if not isinstance(error, dict):
+        return {"name": "Error", "message": "Step execution error"}
+    return {key: error[key] for key in ("message", "name", "stack", "data", "cause") if error.get(key) is not None}

@@ -1,0 +1,114 @@
+"""Inngest's expressions: CEL, in which a field that is missing counts as null instead of being an error.
+
+CEL itself rejects a missing field. The official server evaluates it as null, and functions rely on that
+(`async.data.request_id == null` in a wait), so before each evaluation every path an expression names is made to
+exist. Its further leniencies (strings used as booleans, `"a" + 1`) are not imitated: such an expression counts
+as not fulfilled, and the log says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from typing import Any
+
+import cel
+
+log = logging.getLogger("inngest_server")
+
+_STRING = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
+_PATH = re.compile(r"\b(event|async)((?:\.[A-Za-z_]\w*|\[\s*§\d+\s*\])+)(\s*\()?")
+_PART = re.compile(r"\.([A-Za-z_]\w*)|§(\d+)")
+
+
+class InvalidExpressionError(ValueError):
+    """The text is not a CEL expression; the message says where."""
+
+
+class Expression:
+    """One compiled expression. Compile through `compile_expression`, which keeps it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self._program = cel.compile(text)
+        except Exception as error:
+            raise InvalidExpressionError(f"invalid expression: {error}") from error
+        self._paths = _paths(text)
+
+    def evaluate(self, context: dict[str, Any]) -> Any:
+        """The value over `event` (and `async`). Raises `ValueError` when the types do not fit together."""
+        filled = context
+        for path in self._paths:
+            filled = _with_path(filled, path)
+        try:
+            return self._program.execute(filled)
+        except Exception as error:
+            raise ValueError(f"{self.text}: {error}") from error
+
+    def holds(self, context: dict[str, Any]) -> bool:
+        """Whether it is true; an evaluation error counts as false."""
+        try:
+            return self.evaluate(context) is True
+        except ValueError as error:
+            log.warning("expression not fulfilled: %s", error)
+            return False
+
+
+@functools.cache
+def compile_expression(text: str) -> Expression:
+    """Compile once per text. Raises `InvalidExpressionError`."""
+    return Expression(text)
+
+
+def holds(text: str | None, context: dict[str, Any]) -> bool:
+    """Whether an optional expression is fulfilled: none always is, one that does not compile never."""
+    if not text:
+        return True
+    try:
+        return compile_expression(text).holds(context)
+    except InvalidExpressionError as error:
+        log.warning("%s", error)
+        return False
+
+
+def key_of(text: str | None, event: dict[str, Any]) -> str:
+    """The value of a flow control key as text; the same for all events when there is no key."""
+    if not text:
+        return ""
+    try:
+        return repr(compile_expression(text).evaluate({"event": event}))
+    except ValueError as error:
+        log.warning("key not evaluated: %s", error)
+        return "!"
+
+
+def _paths(text: str) -> list[tuple[str, ...]]:
+    strings: list[str] = []
+
+    def stash(match: re.Match[str]) -> str:
+        strings.append(match.group(1)[1:-1])
+        return f"§{len(strings) - 1}"
+
+    found: list[tuple[str, ...]] = []
+    for root, rest, call in _PATH.findall(_STRING.sub(stash, text)):
+        parts = [name or strings[int(number)] for name, number in _PART.findall(rest)]
+        if call:
+            parts.pop()  # the last name is a method such as startsWith, not a field
+        found.append((root, *parts))
+    return found
+
+
+def _with_path(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """A tree in which `path` exists, null where it did not; shares what it need not change."""
+    head, *rest = path
+    if not rest:
+        return tree if head in tree else {**tree, head: None}
+    child = tree.get(head)
+    if child is None:
+        return {**tree, head: _with_path({}, tuple(rest))}
+    if not isinstance(child, dict):
+        return tree
+    new = _with_path(child, tuple(rest))
+    return tree if new is child else {**tree, head: new}

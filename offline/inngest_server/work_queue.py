@@ -1,0 +1,159 @@
+"""Decides when a request may be made: throttles first, then concurrency slots.
+
+A request that finds a pool full waits at that pool, ordered by its run's age and priority. Pools are asked from
+the most specific (a key's) to the widest (the server's), so a busy key's backlog waits at its own pool and cannot
+stand before another key's first request. Every move costs O(log n).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .clock import Clock
+from .live import Item
+from .scheduler import Scheduler, Timer
+
+MAX_REQUESTS = 100
+"""Requests to all apps at once."""
+
+_SERVER = ("server", MAX_REQUESTS)
+_EPSILON = 1e-6
+
+_Heap = list[tuple[float, int, Item]]
+
+
+@dataclass(slots=True)
+class Gcra:
+    """The generic cell rate algorithm: `capacity` at once, then one per `interval` seconds."""
+
+    interval: float
+    capacity: int
+    full_at: float = 0.0
+    """When a bucket filled so far would be empty again."""
+
+    def next_at(self, now: float) -> float:
+        """The earliest time at which one more is allowed; not later than `now` when it is now."""
+        return max(self.full_at, now) + self.interval * (1 - self.capacity)
+
+    def take(self, now: float) -> bool:
+        """Take one if allowed."""
+        if self.next_at(now) > now + _EPSILON:
+            return False
+        self.full_at = max(self.full_at, now) + self.interval
+        return True
+
+
+@dataclass(slots=True)
+class _Throttle:
+    rate: Gcra
+    waiting: _Heap = field(default_factory=list)
+    timer: Timer | None = None
+
+
+class WorkQueue:
+    """Holds what cannot be sent yet; calls `dispatch(item)` for what can. `release` it when it is done."""
+
+    def __init__(self, clock: Clock, scheduler: Scheduler, dispatch: Callable[[Item], None]) -> None:
+        self._clock = clock
+        self._scheduler = scheduler
+        self._dispatch = dispatch
+        self._order = itertools.count()
+        self._used: dict[str, int] = {}
+        self._waiting: dict[str, _Heap] = {}
+        self._throttles: dict[str, _Throttle] = {}
+
+    def push(self, item: Item) -> None:
+        """Send `item` as soon as throttle and concurrency allow."""
+        settings = item.live.run.function.flow.throttle
+        if item.first and settings and item.live.throttle_key is not None:
+            self._throttle(item, item.live.throttle_key, settings["limit"], settings["period"], settings["burst"])
+        else:
+            self._admit(item)
+
+    def release(self, item: Item) -> None:
+        """Give the item's slots back and let the next ones in."""
+        keys = [key for key, _ in self._pools(item)]
+        for key in keys:
+            self._used[key] -= 1
+            if not self._used[key]:
+                del self._used[key]
+        self._wake(keys)
+
+    def waiting(self) -> int:
+        """How many requests wait for a slot or for a throttle."""
+        throttled = sum(len(t.waiting) for t in self._throttles.values())
+        return throttled + sum(len(heap) for heap in self._waiting.values())
+
+    def _pools(self, item: Item) -> list[tuple[str, int]]:
+        return [*item.live.limits, _SERVER]
+
+    def _entry(self, item: Item) -> tuple[float, int, Item]:
+        return (item.order, next(self._order), item)
+
+    def _admit(self, item: Item) -> bool:
+        pools = self._pools(item)
+        for key, limit in pools:
+            if self._used.get(key, 0) >= limit:
+                heapq.heappush(self._waiting.setdefault(key, []), self._entry(item))
+                return False
+        for key, _ in pools:
+            self._used[key] = self._used.get(key, 0) + 1
+        self._dispatch(item)
+        return True
+
+    def _wake(self, keys: list[str]) -> None:
+        todo = deque(keys)
+        while todo:
+            key = todo.popleft()
+            heap = self._waiting.get(key)
+            # One candidate per free slot: a candidate that moves on to wait at a wider pool still counts for
+            # the slot it will take here, and frees it in the end.
+            candidates: int | None = None
+            while heap:
+                item = heap[0][2]
+                if item.live.run.status.ended:
+                    heapq.heappop(heap)
+                    todo.extend(k for k, _ in self._pools(item) if k != key)
+                    continue
+                if candidates is None:
+                    limit = next(size for name, size in self._pools(item) if name == key)
+                    candidates = limit - self._used.get(key, 0)
+                if candidates <= 0:
+                    break
+                heapq.heappop(heap)
+                candidates -= 1
+                self._admit(item)
+            if heap is not None and not heap:
+                self._waiting.pop(key, None)
+
+    def _throttle(self, item: Item, key: str, limit: int, period: float, burst: int | None) -> None:
+        capacity = max(limit, 1) + (burst or 0)
+        interval = period / max(limit, 1)
+        throttle = self._throttles.get(key)
+        if throttle is None:
+            throttle = self._throttles[key] = _Throttle(Gcra(interval, capacity))
+        elif (throttle.rate.interval, throttle.rate.capacity) != (interval, capacity):
+            throttle.rate = Gcra(interval, capacity, throttle.rate.full_at)
+        heapq.heappush(throttle.waiting, self._entry(item))
+        if throttle.timer is None:
+            self._drain(key)
+
+    def _drain(self, key: str) -> None:
+        throttle = self._throttles[key]
+        throttle.timer = None
+        now = self._clock.now()
+        while throttle.waiting:
+            if throttle.waiting[0][2].live.run.status.ended:
+                heapq.heappop(throttle.waiting)
+            elif throttle.rate.take(now):
+                self._admit(heapq.heappop(throttle.waiting)[2])
+            else:
+                when = throttle.rate.next_at(now)
+                throttle.timer = self._scheduler.call_at(when, lambda: self._drain(key))
+                return
+        if throttle.rate.full_at <= now:
+            del self._throttles[key]

@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input --retries 5 --timeout 60
-CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3 python
+CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
 # A foreign path to import from would shadow what requirements.lock pins.
 unexport PYTHONPATH PYTHONHOME
@@ -60,7 +60,8 @@ $(INSTALLED): requirements.lock
 	    $(PY) $(PIP_INSTALL) --only-binary :all: --require-hashes -r requirements.lock && touch $@ && exit 0; \
 	    sleep $$pause; \
 	done; \
-	echo "The installation failed three times; the last error is above." >&2; exit 1
+	echo "The installation failed three times; the last error is above. If it says that a package has no matching" >&2; \
+	echo "distribution, this Python is too new for it: make PYTHON=python3.13" >&2; exit 1
 
 lock: ## pin the dependency lists of pyproject.toml anew (ARGS=--upgrade takes the newest versions)
 	@python=$$($(FIND_PYTHON)); "$$python" -m venv .cache/lock && .cache/lock/bin/python $(PIP_INSTALL) uv

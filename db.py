@@ -7,7 +7,9 @@ connection and in the engine after a crash.
 
 import asyncio
 import json
+import math
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -145,7 +147,7 @@ async def audit_in(
 
 
 def clean(value: Any) -> Any:
-    """`value` with what Postgres cannot store (NUL characters, half surrogate pairs) replaced by U+FFFD."""
+    """`value` as Postgres can store it: U+FFFD for NUL and half surrogate pairs, text for NaN and Infinity."""
     match value:
         case str():
             return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -153,6 +155,8 @@ def clean(value: Any) -> Any:
             return {clean(name): clean(item) for name, item in value.items()}
         case list() | tuple():
             return [clean(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
         case _:
             return value
 
@@ -191,4 +195,7 @@ if __name__ == "__main__":
     from dotenv import load_dotenv
 
     load_dotenv()
-    asyncio.run(_main())
+    try:
+        asyncio.run(_main())
+    except Exception as error:
+        sys.exit(f"{type(error).__name__}: {error}")

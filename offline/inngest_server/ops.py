@@ -241,15 +241,15 @@ async def _call_model(
 
 
 async def _post_model(session: aiohttp.ClientSession, opts: dict[str, Any]) -> tuple[Json, dict[str, Any] | None]:
-    headers = {"Content-Type": "application/json", **(opts.get("headers") or {})}
+    headers = {"Content-Type": "application/json"}
     key, params = opts.get("auth_key") or "", {}
     if opts.get("format") == "anthropic":
-        headers |= {"x-api-key": key}
-        headers.setdefault("anthropic-version", "2023-06-01")
+        headers["X-Api-Key"] = key
     elif opts.get("format") == "gemini":
         params["key"] = key
     elif key:
-        headers["Authorization"] = f"Bearer {key}"
+        headers["Authorization"] = key if opts.get("format") == "bedrock" else f"Bearer {key}"
+    headers |= {str(name).title(): value for name, value in (opts.get("headers") or {}).items()}
     try:
         async with session.post(
             opts.get("url") or "",

@@ -124,7 +124,7 @@ class AppClient:
                 return _failed(str(error), status)
             return reply if is_sdk else _failed(_NOT_SDK, status)
         try:
-            reply.output = _loads(raw)
+            reply.output = loads(raw)
         except ValueError:
             reply.output = raw.decode(errors="replace")
         if not is_sdk:
@@ -201,15 +201,22 @@ def _reject(constant: str) -> NoReturn:
     raise ValueError(f"invalid JSON: {constant}")
 
 
-def _loads(raw: bytes) -> Json:
-    return json.loads(raw, parse_constant=_reject) if raw else None
+def loads(raw: bytes) -> Json:
+    """JSON as the official server's parser reads it: half a surrogate pair becomes U+FFFD. Raises `ValueError`."""
+    if not raw:
+        return None
+    value = json.loads(raw, parse_constant=_reject)
+    if b"\\ud" not in raw.lower():
+        return value
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return json.loads(text)
 
 
 def _ops(raw: bytes) -> list[dict[str, Any]]:
     if not raw.strip():
         raise ValueError("no response data")
     try:
-        ops = _loads(raw)
+        ops = loads(raw)
     except ValueError as error:
         raise ValueError(f"error reading generator opcode response: {error}") from error
     if isinstance(ops, dict):
@@ -221,7 +228,7 @@ def _ops(raw: bytes) -> list[dict[str, Any]]:
 
 def _unwrap_stream(headers: dict[str, str], raw: bytes) -> tuple[int, dict[str, str], bytes]:
     """A 201 wraps status, headers and body of an answer that was streamed."""
-    stream = _loads(raw.strip())
+    stream = loads(raw.strip())
     if not isinstance(stream, dict) or not isinstance(stream.get("status"), int):
         raise ValueError("expected an object with a status")
     body = stream.get("body")

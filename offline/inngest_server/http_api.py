@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from datetime import timedelta
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from starlette.routing import Route
 from ulid import ULID
 
 from . import rest
+from .app_client import loads
 from .engine import InvalidEventError
 from .registration import InvalidRegistrationError
 
@@ -175,7 +175,7 @@ class _Api:
 
 async def _json(request: Request) -> Any:
     """The body as JSON. Raises `ValueError`."""
-    return json.loads(await request.body())
+    return loads(await request.body() or b" ")
 
 
 def _seeded_ids(seed: str | None, count: int) -> list[str] | None:

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from types import NoneType
+from typing import Any, cast
 
 import agents
 import inngest
@@ -84,7 +85,7 @@ def retries_that_fit() -> Iterator[None]:
 async def run_agent(email_text: str, ticket: worker.Ticket) -> worker.Outcome:
     """Let the worker read the email."""
     with retries_that_fit():
-        outcome = await worker.answer(email_text, ticket)
+        outcome = await worker.answer(db.clean(email_text), ticket)
     await audit_refused(ticket, outcome, "run-agent")
     return outcome
 
@@ -155,12 +156,17 @@ async def record_dev_decision(event: inngest.Event) -> None:
     """
     approved, amount = event.data.get("approved"), event.data.get("amount_cents")
     refund_id = await refunds.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
-    if refund_id is None or not isinstance(approved, bool) or isinstance(amount, bool | str | float):
+    if refund_id is None or type(approved) is not bool or type(amount) not in {int, NoneType}:
         return
+    note = str(event.data.get("reason") or "")
     await refunds.decide(
-        refund_id, approved=approved, by="dev-mode event", note=str(event.data.get("reason") or ""),
-        amount_cents=amount if isinstance(amount, int) else None, key=event.id,
-    )  # fmt: skip
+        refund_id,
+        approved=approved,
+        by="dev-mode event",
+        note=note,
+        amount_cents=cast(int | None, amount),
+        key=event.id,
+    )
 
 
 async def resume_agent(

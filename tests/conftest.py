@@ -7,7 +7,6 @@ import pytest
 
 from tests.ports import free_port
 
-
 # Before anything imports the app, which reads its settings once.
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "REFUND_LIMIT_CENTS"):
     os.environ.pop(name, None)

@@ -1,0 +1,42 @@
+"""The app over real HTTP beside an engine: the stand-in, or the server that INNGEST_TEST_SERVER names."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import uvicorn
+
+import inngest_app
+from offline.inngest_server import DevServer
+from tests.durable.driver import OFFICIAL, Engine
+from tests.ports import free_port
+
+
+@pytest.fixture(scope="session")
+async def app_url() -> AsyncIterator[str]:
+    """The app, served as uvicorn serves it, in this process: its steps can be counted and broken."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(inngest_app.app, port=port, log_level="warning", lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+async def engine(database: None, app_url: str) -> AsyncIterator[Engine]:
+    """An engine that knows the app."""
+    url = os.environ["INNGEST_DEV"]
+    if OFFICIAL:
+        async with httpx.AsyncClient() as http:
+            (await http.put(f"{app_url}/api/inngest")).raise_for_status()
+        yield Engine(url, None)
+    else:
+        async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as stand_in:
+            await stand_in.synced("customer-support")
+            yield Engine(url, stand_in)

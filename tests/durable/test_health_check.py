@@ -1,0 +1,30 @@
+"""The cron wakes exactly the customers whose tier includes a health check, once per tick."""
+
+import db
+from tests.durable.driver import Engine, actions
+
+
+async def checked() -> list[str]:
+    rows = await db.fetch("select customer_id from audit_log where action = 'health_check' order by customer_id")
+    return [row["customer_id"] for row in rows]
+
+
+async def test_every_tick_checks_the_three_eligible_customers(engine: Engine) -> None:
+    await engine.advance(days=1)
+    assert await checked() == ["cust_001", "cust_002", "cust_003"]
+    await engine.advance(days=1)
+    assert await checked() == ["cust_001"] * 2 + ["cust_002"] * 2 + ["cust_003"] * 2
+
+
+async def test_one_check_that_fails_holds_up_nobody_else(engine: Engine) -> None:
+    await engine.send("customer/health_check.requested", {"customer_id": "cust_404"})
+    await engine.send("customer/health_check.requested", {"customer_id": "cust_005"})
+    await engine.eventually(checked, ["cust_005"])
+
+
+async def test_a_request_delivered_twice_is_checked_once(engine: Engine) -> None:
+    for _ in range(2):
+        await engine.send("customer/health_check.requested", {"customer_id": "cust_001"}, "health-check-cust_001-tick")
+    await engine.eventually(actions, {"health_check": 1})
+    await engine.settle()
+    assert await actions() == {"health_check": 1}

@@ -135,8 +135,9 @@ def test_no_file_names_a_package_registry_or_a_machine() -> None:
 
 
 def test_there_is_one_lock_file() -> None:
-    others = {"uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock", "pylock.toml", "package-lock.json"}
+    others = {"poetry.lock", "Pipfile.lock", "pdm.lock", "pylock.toml", "package-lock.json"}
     assert {path.name for path in FILES} & others == set()
+    assert "uv.lock" in IGNORED
 
 
 def environment_variables(tree: ast.Module) -> set[str]:

@@ -56,14 +56,18 @@ async def decide(
     False changes nothing: the refund is unknown, already decided or past its time, the amount (in cents, lowered by
     the approver) is above the one asked for or below 1, or a decision with this `key` is already recorded.
     """
-    recorded = await fetch(
-        "update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,"
-        " approved_cents = case when $2 = 'approved' then coalesce($5, amount_cents) end, decision_key = $6"
-        " where id = $1 and status = 'pending' and now() < expires_at"
-        " and coalesce($5, amount_cents) between 1 and amount_cents"
-        " and not exists (select from refunds where decision_key = $6) returning id",
-        refund_id, "approved" if approved else "rejected", *clean([by, note]), amount_cents, clean(key),
-    )  # fmt: skip
+    if amount_cents is not None and not 0 < amount_cents < 2**63:
+        return False
+    try:
+        recorded = await fetch(
+            "update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,"
+            " approved_cents = case when $2 = 'approved' then coalesce($5, amount_cents) end, decision_key = $6"
+            " where id = $1 and status = 'pending' and now() < expires_at"
+            " and coalesce($5, amount_cents) <= amount_cents returning id",
+            refund_id, "approved" if approved else "rejected", *clean([by, note]), amount_cents, clean(key),
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:  # The key.
+        return False
     return bool(recorded)
 
 

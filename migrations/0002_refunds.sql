@@ -25,7 +25,7 @@ create table refunds (
     settled_at     timestamptz,             -- issued or blocked
     outcome        text,                    -- why it was blocked
     unique (run_id, call_id),
-    check ((status in ('approved', 'rejected', 'expired')) <= (decision = status)),
+    check ((status in ('approved', 'rejected', 'expired')) <= (decision is not distinct from status)),
     check ((status = 'pending') <= (decision is null)),
     check ((decision is null) = (decided_at is null) and (decision is null) = (decided_by is null)),
     check ((decision is not distinct from 'approved') = (approved_cents is not null)),

@@ -177,7 +177,7 @@ def page_of(
     items: Sequence[Item], cursor: str | None, limit: int | None, most: int = MAX_PAGE
 ) -> tuple[Sequence[Item], Object]:
     """Cut one page out of `items` and describe it; raise ApiError 400 for a bad limit or cursor."""
-    size = PAGE if limit is None else limit
+    size = limit or PAGE
     if size < 1:
         raise ApiError(400, "invalid_field_format", "Limit must be at least 1")
     if size > most:

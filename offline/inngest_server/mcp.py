@@ -39,6 +39,7 @@ from .api_v2 import (
     trace_view,
 )
 from .mcp_tools import TOOLS
+from .ops import INVOKED
 from .state import Json, Run, RunStatus, iso
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ DOCS_ELSEWHERE = (
 
 class ToolError(Exception):
     """A refusal that the caller reads as the tool's text, marked as an error."""
+
+    def __init__(self, message: str, structured: Object | None = None) -> None:
+        super().__init__(message)
+        self.structured = structured
 
 
 def mount_mcp(app: Starlette, server: DevServer) -> None:
@@ -95,7 +100,7 @@ async def call_tool(server: DevServer, name: str, arguments: Object) -> types.Ca
         _check(name, arguments)
         return await HANDLERS[name](server, arguments)
     except ToolError as error:
-        return _result(str(error), None, is_error=True)
+        return _result(str(error), error.structured, is_error=True)
     except ApiError as error:
         body = error.body()
         return _result(f"REST API v2 returned HTTP {error.status}: {_dump(body)}", body, is_error=True)
@@ -111,7 +116,7 @@ def _check(name: str, arguments: Object) -> None:
     if tool.annotations is not None:
         for field in sorted(schema.get("required", [])):
             if not str(arguments.get(field) or "").strip():
-                raise ToolError(f"{field} is required")
+                raise ToolError(f"{field} is required", {"error": f"{field} is required"})
         schema.pop("additionalProperties")
     try:
         jsonschema.validate(arguments, schema)
@@ -131,10 +136,10 @@ async def send_event(server: DevServer, args: Object) -> types.CallToolResult:
     if args.get("eventIdSeed"):
         event["id"] = args["eventIdSeed"]
     try:
-        event_id = (await server.receive_events([event]))[0]
+        event_id = server.send_events([event])[0]
     except ValueError as error:
         raise ToolError(f"failed to send event: {error}") from error
-    run_ids = [run.id for run in server.state.runs_of_event(event_id)]
+    run_ids = server.state.events[event_id].run_ids
     message = f"Event '{args['name']}' sent successfully"
     text = f"{message}\nEvent ID: {event_id}\n"
     if run_ids:
@@ -190,7 +195,11 @@ async def invoke_function_sync(server: DevServer, args: Object) -> types.CallToo
         raise ToolError(f"function not found: {wanted}")
     begun = time.monotonic()
     timeout = args.get("timeout") or POLL_SECONDS
-    run = await server.invoke(function, _wrap(args.get("data"), "value") or {}, _wrap(args.get("user"), "id"))
+    data, user = _wrap(args.get("data"), "value") or {}, _wrap(args.get("user"), "id")
+    try:
+        run = server.run(server.invoke(None, function.id, data, user=user))
+    except ValueError as error:
+        raise ToolError(str(error)) from error
     while not run.status.ended:
         if time.monotonic() - begun > timeout:
             raise ToolError(f"function invocation timed out after {timeout} seconds")
@@ -273,7 +282,10 @@ async def rerun(server: DevServer, args: Object) -> types.CallToolResult:
         raise ApiError(501, "not_implemented", "Rerunning cron-triggered runs is not yet supported")
     if args.get("fromStep"):
         raise ApiError(501, "not_implemented", "The stand-in reruns whole runs; use the official dev server")
-    return _v2(server, {"runId": (await server.rerun(run)).id})
+    try:
+        return _v2(server, {"runId": server.rerun(run.id)})
+    except ValueError as error:
+        raise ApiError(500, "internal_error", f"Unable to rerun run: {error}") from error
 
 
 async def cancel_run(server: DevServer, args: Object) -> types.CallToolResult:
@@ -283,15 +295,23 @@ async def cancel_run(server: DevServer, args: Object) -> types.CallToolResult:
         raise ApiError(409, "run_already_cancelled", "Run is already cancelled")
     if run.status.ended:
         raise ApiError(409, "run_already_ended", "Cannot cancel an ended run")
-    await server.cancel(run)
+    server.cancel_run(run.id)
     return _v2(server, {"runId": run.id})
 
 
 async def invoke_function(server: DevServer, args: Object) -> types.CallToolResult:
     """Start a function directly, without an event of its triggers."""
     function = find_function(server.state, args["appId"], args["functionId"])
-    run = await server.invoke(function, args.get("data") or {}, None, args.get("idempotencyKey"))
-    return _v2(server, {"runId": run.id})
+    key = args.get("idempotencyKey")
+    for run in server.state.runs.values() if key else ():
+        if run.function.id == function.id and run.event.name == INVOKED and run.event.id == key:
+            body = answer(server.engine.clock.now(), {"runId": run.id})
+            return _result(f"REST API v2 returned HTTP 409: {_dump(body)}", body, is_error=True)
+    try:
+        run_id = server.invoke(None, function.id, args.get("data") or {}, event_id=key)
+    except ValueError as error:
+        raise ApiError(422, "function_skipped", f"Function invocation was skipped: {error}") from error
+    return _v2(server, {"runId": run_id})
 
 
 async def health(server: DevServer, _args: Object) -> types.CallToolResult:
@@ -368,7 +388,7 @@ def _runs_page(server: DevServer, runs: list[Run], args: Object, most: int = 100
 
 
 def _v2(server: DevServer, data: Json, page: Object | None = None) -> types.CallToolResult:
-    body = answer(server.clock.now(), data, page)
+    body = answer(server.engine.clock.now(), data, page)
     return _result(_dump(body), body)
 
 

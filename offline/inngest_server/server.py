@@ -155,21 +155,32 @@ class DevServer:
             ids.append(self.engine.receive(event, internal_ids[number] if internal_ids else None).internal_id)
         return ids
 
-    def invoke(self, app_id: str | None, function_id: str, data: dict[str, Any]) -> str:
+    def invoke(
+        self,
+        app_id: str | None,
+        function_id: str,
+        data: dict[str, Any],
+        *,
+        user: dict[str, Any] | None = None,
+        event_id: str | None = None,
+    ) -> str:
         """Run one function with `data`, whatever triggers it; return the run's id.
 
-        `function_id` is the slug, the UUID or, with `app_id`, the id its author wrote. Raises `NotFoundError` for
-        an unknown function, `ValueError` when flow control keeps the run from starting now.
+        `function_id` is the slug, the UUID or, with `app_id`, the id its author wrote. A repeated `event_id` starts
+        nothing. Raises `NotFoundError` for an unknown function, `ValueError` when flow control keeps the run from
+        starting now.
         """
         function = self.state.find_function(function_id, app_id)
         if function is None:
             raise NotFoundError(f"function not found: {function_id}")
-        event = self.invoke_event(function.id, data)
+        event = self.invoke_event(function.id, data, user=user, event_id=event_id)
         if not event.run_ids:
             raise ValueError(f"flow control of {function.id} holds or drops the run")
         return event.run_ids[0]
 
-    def invoke_event(self, slug: str, data: dict[str, Any]) -> Event:
+    def invoke_event(
+        self, slug: str, data: dict[str, Any], *, user: dict[str, Any] | None = None, event_id: str | None = None
+    ) -> Event:
         """Send the event that invokes a function by slug; nothing happens when there is none."""
         metadata = {
             "expire": 0,
@@ -181,7 +192,8 @@ class DevServer:
             "source_fn_v": 0,
             "type": "api",
         }
-        return self.engine.receive({"name": INVOKED, "data": {**data, "_inngest": metadata}})
+        data = {**data, "_inngest": metadata}
+        return self.engine.receive({"name": INVOKED, "data": data, "user": user, "id": event_id})
 
     def rerun(self, run_id: str) -> str:
         """Run the same events again as a new run; return its id. Raises `NotFoundError`."""

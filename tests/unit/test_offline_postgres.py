@@ -197,7 +197,8 @@ def wait_for_end(pid: int) -> None:
 def test_however_the_owner_ends_nothing_is_left(end: str | signal.Signals, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "LC_ALL": "xx_YY.KOI8", "PGPORT": "1"}
     argv = [sys.executable, "-c", OWNER, end if isinstance(end, str) else "wait"]
-    with subprocess.Popen(argv, cwd=ROOT, env=environment, text=True, **PIPES) as owner:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(argv, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=quiet) as owner:
         assert owner.stdout
         server_pid, keeper_pid, folder = owner.stdout.readline().split()
         assert psutil.pid_exists(int(server_pid))
@@ -206,9 +207,6 @@ def test_however_the_owner_ends_nothing_is_left(end: str | signal.Signals, tmp_p
         owner.wait(LONG)
     assert_nothing_is_left(int(server_pid), int(keeper_pid), Path(folder))
     assert list(tmp_path.iterdir()) == []
-
-
-PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")

@@ -1,0 +1,117 @@
+"""A stand-in engine and an app whose functions a test writes itself; neither needs a database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import fastapi
+import inngest
+import inngest.fast_api
+import uvicorn
+
+from offline.inngest_server import DevServer
+from offline.inngest_server.state import Run
+from tests.ports import free_port
+
+Handler = Callable[[inngest.Context], Awaitable[Any]]
+
+
+class _AppServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class World:
+    """One engine and one app. Write functions with `on`, then `start`; `stop` and `start` again restart the app."""
+
+    def __init__(self, server: DevServer, app_id: str = "app") -> None:
+        self.server = server
+        self.client = inngest.Inngest(
+            app_id=app_id, api_base_url=server.origin, event_api_base_url=server.origin, is_production=False
+        )
+        self.functions: list[inngest.Function[Any]] = []
+        self.port = free_port()
+        self.log: list[Any] = []
+        """Whatever the functions under test note down, in order."""
+        self._http: _AppServer | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the app answers."""
+        return f"http://127.0.0.1:{self.port}/api/inngest"
+
+    def on(
+        self, event: str | inngest.TriggerCron, fn_id: str | None = None, **settings: Any
+    ) -> Callable[[Handler], inngest.Function[Any]]:
+        """Make a function that `event` (a name, or a cron trigger) starts; it is called like its handler."""
+        trigger = inngest.TriggerEvent(event=event) if isinstance(event, str) else event
+
+        def decorate(handler: Handler) -> inngest.Function[Any]:
+            function = self.client.create_function(
+                fn_id=fn_id or handler.__name__, trigger=settings.pop("trigger", trigger), **settings
+            )(handler)
+            self.functions.append(function)
+            return function
+
+        return decorate
+
+    async def start(self) -> None:
+        """Serve the functions and let the engine sync them."""
+        app = fastapi.FastAPI()
+        inngest.fast_api.serve(app, self.client, self.functions)
+        await self.serve(app)
+        async with self.server.engine.client.session.put(self.url) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def serve(self, app: Any) -> None:
+        """Serve any ASGI app on the app's port."""
+        self._http = _AppServer(uvicorn.Config(app, port=self.port, log_level="critical", lifespan="off"))
+        self._serving = asyncio.create_task(self._http.serve())
+        while not self._http.started:
+            await asyncio.sleep(0.002)
+
+    async def stop(self) -> None:
+        """Take the app away, in the middle of whatever it does."""
+        if self._http is not None and self._serving is not None:
+            self._http.should_exit = self._http.force_exit = True
+            await self._serving
+            self._http = None
+
+    def send(self, name: str, event_id: str | None = None, **data: Any) -> str:
+        """Send one event without waiting for anything; return its internal id."""
+        raw = {"name": name, "data": data} | ({"id": event_id} if event_id else {})
+        return self.server.send_events([raw])[0]
+
+    async def sent(self, name: str, **data: Any) -> None:
+        """Send one event and wait until everything it causes now has happened."""
+        self.send(name, **data)
+        await self.server.settle()
+
+    async def advance(self, **duration: float) -> int:
+        """Move the clock, e.g. by `hours=4`."""
+        return await self.server.advance(timedelta(**duration))
+
+    def runs(self, fn_id: str) -> list[Run]:
+        """The runs of one function, oldest first."""
+        return [run for run in self.server.state.runs.values() if run.function.local_id == fn_id]
+
+    def run(self, fn_id: str) -> Run:
+        """The only run of one function."""
+        (run,) = self.runs(fn_id)
+        return run
+
+
+def note(log: list[Any], entry: Any, result: Any = None) -> Callable[[], Awaitable[Any]]:
+    """A step body that writes `entry` to `log` and returns `result`."""
+
+    async def body() -> Any:
+        log.append(entry)
+        return result
+
+    return body

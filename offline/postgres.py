@@ -98,11 +98,11 @@ class EmbeddedPostgres:
         atexit.register(self.stop)
         try:
             self._prepare_folder()
-            for _ in range(5):
+            for _ in range(1 if self._wanted_port else 5):
                 self._port = self._wanted_port or _free_port()
                 if self._launch():
                     return self
-            raise PostgresError(f"no free port found{self._log_tail()}")
+            raise PostgresError(f"port {self._port} is taken by another program{self._log_tail()}")
         except BaseException:
             self.stop(immediate=True)
             raise

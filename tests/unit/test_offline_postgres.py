@@ -137,7 +137,7 @@ async def test_a_port_lost_to_somebody_else_costs_one_more_try(monkeypatch: pyte
 def test_a_wanted_port_that_is_taken_is_named_in_the_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(PostgresError, match=str(port)):
+        with pytest.raises(PostgresError, match=f"port {port} is taken"):
             EmbeddedPostgres(port=port).start()
 
 

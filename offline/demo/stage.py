@@ -1,0 +1,190 @@
+"""Where an act is played: sends what it sends, watches engine and ledger, and puts what it sees on the timeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from offline.demo.engine import Engine, Event, Run, Step
+from offline.demo.records import Records
+from offline.demo.timeline import Line, Timeline
+from offline.emails import Email
+from offline.stack import Stack
+
+SHOWN = {"handle-customer-email", "daily-health-check", "customer-health-check"}
+POLL_SECONDS = 0.1
+SEVERAL_MINUTES = 300
+
+
+class ActError(RuntimeError):
+    """An act did not get as far as it should; the text says what was expected and what was seen."""
+
+
+@dataclass
+class Seen:
+    """What engine and ledger showed at the last look, since the act began."""
+
+    runs: list[Run] = field(default_factory=list)
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, event_id: str) -> list[Run]:
+        """The runs that this event started."""
+        return [run for run in self.runs if event_id in run.event_ids]
+
+    def __str__(self) -> str:
+        runs = [
+            f"{run.function} {run.status.lower()} ({', '.join(f'{s.name} {s.status.lower()}' for s in run.steps)})"
+            for run in self.runs
+            if run.function in SHOWN
+        ]
+        refunds = [f"refund {row['order_id']} {row['status']}" for row in self.refunds]
+        return "; ".join([*runs, *refunds]) or "nothing"
+
+
+Look = Callable[[Seen], Iterable[Line]]
+
+
+class Stage:
+    """One act after the other. `patience` is how long, in seconds, anything may take before an act has failed."""
+
+    def __init__(self, stack: Stack, engine: Engine, records: Records, timeline: Timeline, patience: float) -> None:
+        self.stack = stack
+        self.engine = engine
+        self.records = records
+        self.timeline = timeline
+        self.patience = patience
+        self.customers: dict[str, str] = {}
+        self.since = 0
+        """The newest audit row before the act: newer ones are the act's."""
+        self.seen = Seen()
+        self._began = engine.now()
+        self._old_refunds = 0
+        self._lines = 0
+
+    async def begin(self, decision: str, title: str) -> None:
+        """Raise the curtain."""
+        self.customers = await self.records.customers()
+        self.since = await self.records.mark()
+        self._old_refunds = max((row["id"] for row in await self.records.refunds()), default=0)
+        self._began = self.engine.now() - timedelta(milliseconds=1)
+        self.seen = Seen()
+        self.timeline.begin(decision, title)
+
+    def note(self, mark: str, name: str, detail: str = "", key: str | None = None) -> None:
+        """Put something on the timeline that only the story knows; with the same `key` again, bring it up to date."""
+        self._lines += 1
+        self.timeline.put(Line(key or f"note-{self._lines}", self.engine.now(), mark, name, detail))
+
+    async def email(self, email: Email) -> str:
+        """A customer writes. Returns the event's id in the engine."""
+        said = f"{email.customer.capitalize()}: {' '.join(email.text.split())}"
+        self.note("event", "customer/email.received", said)
+        return (await self._emails([email]))[0]
+
+    async def emails(self, several: list[Email]) -> list[str]:
+        """Several customers write at the same moment. Returns the events' ids in the same order."""
+        self.note("event", "customer/email.received", f"{len(several)} times")
+        return await self._emails(several)
+
+    async def _emails(self, several: list[Email]) -> list[str]:
+        return await self.engine.send(*(
+            Event("customer/email.received", {"customer_id": self.customers[email.customer], "email_text": email.text})
+            for email in several
+        ))  # fmt: skip
+
+    async def decide(self, email: Email, *, approved: bool, reason: str | None = None) -> None:
+        """The course's event: it names the customer, nothing else."""
+        data: dict[str, Any] = {"approved": approved, "customer_id": self.customers[email.customer]}
+        data |= {"reason": reason} if reason else {}
+        self.note("event", "refund/approval.decided", ", ".join(f"{name}: {value}" for name, value in data.items()))
+        await self.engine.send(Event("refund/approval.decided", data))
+
+    async def until(
+        self, expected: str, true: Callable[[Seen], bool], *, look: Look | None = None, patience: float | None = None
+    ) -> Seen:
+        """Watch until it is true. Raises ActError, with `expected` in words, when patience (seconds) is over."""
+        deadline = asyncio.get_running_loop().time() + (patience or self.patience)
+        while True:
+            await self.look(look)
+            if true(self.seen):
+                return self.seen
+            if not self.stack.app.running:
+                raise ActError(f"expected: {expected}\nseen: the app ended by itself")
+            if asyncio.get_running_loop().time() > deadline:
+                raise ActError(f"expected: {expected}\nseen: {self.seen}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def look(self, look: Look | None = None) -> None:
+        """Look once, and show what has changed."""
+        runs = await self.engine.runs(self._began)
+        refunds = [row for row in await self.records.refunds() if row["id"] > self._old_refunds]
+        self.seen = Seen(runs, refunds)
+        self.timeline.put(*(look or self._every_step)(self.seen))
+        self.timeline.put(*(self._refund(row) for row in refunds))
+
+    async def reply(self, email: Email) -> None:
+        """Show what the customer was told."""
+        for row in await self.records.audit(self.since, self.customers[email.customer]):
+            if row["action"] == "message_sent":
+                self.note("reply", f"to {email.customer.capitalize()}", row["reply"], key=f"reply-{row['run_id']}")
+
+    async def advance(self, by: timedelta, why: str) -> None:
+        """Move the stand-in's clock."""
+        self.note("clock", f"{_duration(by)} later", why)
+        await self.engine.advance(by)
+
+    def _every_step(self, seen: Seen) -> Iterable[Line]:
+        for run in seen.runs:
+            if run.function not in SHOWN:
+                continue
+            mark = {"COMPLETED": "done", "FAILED": "failed", "CANCELLED": "failed"}.get(run.status, "running")
+            # A run of the official server reads completed a moment before it has an end.
+            took = f" after {_duration(run.ended - run.queued)}" if run.ended else ""
+            detail = run.status.lower() + took
+            yield Line(run.id, run.queued, mark, run.function, detail, settled=run.ended)
+            for step in run.steps:
+                yield _step(run, step)
+
+    def _refund(self, row: dict[str, Any]) -> Line:
+        amount = f"{(row['approved_cents'] or row['amount_cents']) / 100:.2f}"
+        detail = f"{amount} {row['status']}"
+        match row["decision"]:
+            case "approved" | "rejected" as decision if decision != row["status"]:
+                detail += f", {decision} by {row['decided_by']}"
+            case "approved" | "rejected":
+                detail += f" by {row['decided_by']}"
+            case "expired":
+                detail += ", nobody decided"
+        key = f"refund-{row['id']}-{row['status']}"
+        known = self.timeline.find(key)
+        return known or Line(key, self.engine.now(), "money", f"refund {row['order_id']}", detail)
+
+
+def _step(run: Run, step: Step) -> Line:
+    took = _duration((step.ended or step.started) - step.started)
+    match step.status:
+        case "COMPLETED" if step.waits:
+            mark, detail = "done", f"waited {took}"
+        case "COMPLETED":
+            mark, detail = "done", f"after {step.failures} failed attempts" if step.failures else took
+        case "FAILED" | "CANCELLED" if run.over:
+            mark, detail = "failed", f"{step.failures} failed attempts"
+        case _ if step.failures:
+            mark, detail = "failed", f"attempt {step.failures} failed, will be tried again"
+        case _ if step.waits:
+            mark, detail = "waiting", "for a person's decision, at most 4 h"
+        case _:
+            mark, detail = "running", ""
+    return Line(f"{run.id}-{step.name}", step.started, mark, step.name, detail, depth=1, settled=step.ended)
+
+
+def _duration(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < SEVERAL_MINUTES:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"

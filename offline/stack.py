@@ -1,0 +1,173 @@
+"""Postgres, an engine and the app as real processes, told about each other by environment variables alone.
+
+The app is the same unmodified `uvicorn inngest_app:app` a learner starts. Which model it uses, whether the engine is
+the stand-in or an official dev server: settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from offline.postgres import EmbeddedPostgres
+from offline.processes import Process, Processes
+
+RULE_BASED = {"MODEL_PROVIDER": "offline.model:RuleBasedProvider", "MODEL": "rule-based"}
+START_SECONDS = 60.0
+PORT_TRIES = 5
+
+
+class StackError(RuntimeError):
+    """A part did not start; the text ends with what it printed last."""
+
+
+class Stack:
+    """The three parts, running. `async with Stack(...)`; on leaving it nothing is left, whatever happened before.
+
+    `engine_url` is a running dev server to use instead of a stand-in of one's own. `settings` are the app's
+    environment variables beside the addresses. Ports of None are free ones. `postgres` of None is a temporary one.
+    `piped` leaves what app and engine print to the caller (see `Processes.start`). Raises StackError on entering.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        *,
+        engine_url: str | None = None,
+        engine_port: int | None = None,
+        app_port: int | None = None,
+        postgres: EmbeddedPostgres | None = None,
+        app: str = "inngest_app:app",
+        app_options: tuple[str, ...] = (),
+        piped: bool = False,
+    ) -> None:
+        self.settings = dict(settings)
+        self.engine_url = engine_url or ""
+        self.postgres = postgres or EmbeddedPostgres()
+        self.processes = Processes()
+        self.http = httpx.AsyncClient(trust_env=False, timeout=30)
+        self.app: Process
+        self.engine: Process | None = None
+        self._engine_port = engine_port
+        self._app_port = app_port
+        self._app_name = app
+        self._app_options = app_options
+        self._piped = piped
+        self._open = ExitStack()
+
+    @property
+    def app_url(self) -> str:
+        """Where the app listens, the same after every restart."""
+        return f"http://127.0.0.1:{self._app_port}"
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._open.enter_context(self.processes)
+            if not self.engine_url:
+                self._start_engine()
+            self._open.enter_context(self.postgres)
+            migration = self.processes.start("migration", "db.py", environment={"DATABASE_URL": self.postgres.url})
+            if self.engine is not None:
+                await self._until(self._engine_listens, self.engine)
+            await self._first_start(migration)
+            self.processes.stop(migration)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # First what no await can interrupt.
+        self._open.close()
+        await self.http.aclose()
+
+    async def start_app(self, **changes: str) -> None:
+        """Start the app with `changes` to its settings (for this start only) and let the engine know its functions."""
+        self._spawn_app(changes)
+        await self._sync_app()
+
+    async def restart_app(self, **changes: str) -> None:
+        """Stop the app if it runs, and start it as `start_app` does."""
+        self.processes.stop(self.app)
+        await self.start_app(**changes)
+
+    def logs(self) -> str:
+        """The last lines of the app and the engine, for a person who has to find out what went wrong."""
+        parts = [part for part in (self.app, self.engine) if part is not None]
+        return "\n".join(f"--- the last lines of the {part.name} ---\n{part.tail() or '(none)'}" for part in parts)
+
+    def _start_engine(self) -> None:
+        options = ("--port", str(self._engine_port or 0), "--no-discovery", "--no-poll")
+        self.engine = self.processes.start(
+            "engine", "-m", "offline.inngest_server", *options, environment={}, piped=self._piped
+        )
+
+    async def _engine_listens(self) -> bool:
+        assert self.engine
+        if self._engine_port:
+            self.engine_url = f"http://127.0.0.1:{self._engine_port}"
+        else:
+            said = [line.split()[-1] for line in self.engine.tail().splitlines() if line.startswith("listening ")]
+            self.engine_url = said[0] if said else ""
+        return bool(self.engine_url) and await self._answers(f"{self.engine_url}/health")
+
+    def _spawn_app(self, changes: dict[str, str]) -> None:
+        address = {"DATABASE_URL": self.postgres.url, "INNGEST_DEV": self.engine_url}
+        self.app = self.processes.start(
+            "app",
+            *("-m", "uvicorn", self._app_name, "--host", "127.0.0.1", "--port", str(self._app_port)),
+            *("--timeout-graceful-shutdown", "2", *self._app_options),
+            environment=self.settings | address | changes,
+            piped=self._piped,
+        )
+
+    async def _sync_app(self) -> None:
+        await self._until(lambda: self._answers(f"{self.app_url}/readyz"), self.app)
+        answer = await self.http.put(f"{self.app_url}/api/inngest")
+        if not answer.is_success:
+            raise StackError(f"The engine at {self.engine_url} did not take the app's functions: {answer.text}")
+
+    async def _first_start(self, migration: Process) -> None:
+        """Start the app while the tables are being made. Somebody may take the free port first: try another then."""
+        tries = 1 if self._app_port else PORT_TRIES
+        for number in range(tries):
+            self._app_port = self._app_port if tries == 1 else free_port()
+            self._spawn_app({})
+            if await asyncio.to_thread(migration.popen.wait):
+                raise StackError(f"`python db.py` failed:\n{migration.tail()}")
+            try:
+                await self._sync_app()
+                break
+            except StackError:
+                if "address already in use" not in self.app.tail(50) or number == tries - 1:
+                    raise
+
+    async def _answers(self, url: str) -> bool:
+        try:
+            return (await self.http.get(url)).is_success
+        except httpx.TransportError:
+            return False
+
+    async def _until(self, ready: Callable[[], Awaitable[bool]], part: Process) -> None:
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while not await ready():
+            if not part.running:
+                raise StackError(f"The {part.name} ended while it was starting:\n{part.tail()}")
+            if asyncio.get_running_loop().time() > deadline:
+                raise StackError(f"The {part.name} was not ready after {START_SECONDS:.0f} s:\n{part.tail()}")
+            await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -46,8 +46,17 @@ class Item:
     """Whether the targeted step belongs to a group in which every branch goes on by itself."""
     first: bool = False
     """Whether this starts the run, which is what a throttle counts."""
+    moved_at: float | None = None
+    """When a slot of its most specific pool was free for it and a wider pool was full."""
 
-    @property
-    def order(self) -> float:
-        """Smaller goes first: the run's age, shifted by its priority."""
-        return self.live.run.queued_at - self.live.run.priority
+    def order(self, widened: bool) -> tuple[int, float]:
+        """Smaller goes first: what goes on with a begun run, then age, shifted by priority.
+
+        In a pool that several keys share (`widened`) age counts from the moment the item reached it, so that the
+        old backlog of one key does not keep the others out.
+        """
+        run = self.live.run
+        if run.started_at is not None:
+            return 0, run.queued_at - run.priority
+        since = self.moved_at if widened and self.moved_at is not None else run.queued_at
+        return 1, since - run.priority

@@ -28,7 +28,24 @@ class NotFoundError(LookupError):
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to whoever started the loop."""
+    """Leaves signals to whoever started the loop, and stops at once instead of at the next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End `serve`."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._stopping.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
@@ -100,7 +117,7 @@ class DevServer:
             task.cancel()
         await self.engine.scheduler.close()
         if self._http is not None:
-            self._http.should_exit = True
+            self._http.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.engine.client.close()
         self._tasks.clear()

@@ -1,8 +1,9 @@
 """Decides when a request may be made: throttles first, then concurrency slots.
 
 A request that finds a pool full waits at that pool, ordered by its run's age and priority. Pools are asked from
-the most specific (a key's) to the widest (the server's), so a busy key's backlog waits at its own pool and cannot
-stand before another key's first request. Every move costs O(log n).
+the most specific (a key's) to the widest (the server's) and woken the other way round: a busy key's backlog waits
+at its own pool, sends a few candidates ahead, and cannot stand before another key's first request. Every move
+costs O(log n).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MAX_REQUESTS = 100
 _SERVER = ("server", MAX_REQUESTS)
 _EPSILON = 1e-6
 
-_Heap = list[tuple[float, int, Item]]
+_Heap = list[tuple[tuple[int, float], int, Item]]
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class WorkQueue:
 
     def release(self, item: Item) -> None:
         """Give the item's slots back and let the next ones in."""
-        keys = [key for key, _ in self._pools(item)]
+        keys = [key for key, _ in reversed(self._pools(item))]
         for key in keys:
             self._used[key] -= 1
             if not self._used[key]:
@@ -91,19 +92,19 @@ class WorkQueue:
     def _pools(self, item: Item) -> list[tuple[str, int]]:
         return [*item.live.limits, _SERVER]
 
-    def _entry(self, item: Item) -> tuple[float, int, Item]:
-        return (item.order, next(self._order), item)
+    def _entry(self, item: Item, *, widened: bool = False) -> tuple[tuple[int, float], int, Item]:
+        return (item.order(widened), next(self._order), item)
 
-    def _admit(self, item: Item) -> bool:
+    def _admit(self, item: Item) -> None:
         pools = self._pools(item)
-        for key, limit in pools:
+        for number, (key, limit) in enumerate(pools):
             if self._used.get(key, 0) >= limit:
-                heapq.heappush(self._waiting.setdefault(key, []), self._entry(item))
-                return False
+                entry = self._entry(item, widened=number > 0)
+                heapq.heappush(self._waiting.setdefault(key, []), entry)
+                return
         for key, _ in pools:
             self._used[key] = self._used.get(key, 0) + 1
         self._dispatch(item)
-        return True
 
     def _wake(self, keys: list[str]) -> None:
         todo = deque(keys)
@@ -126,6 +127,8 @@ class WorkQueue:
                     break
                 heapq.heappop(heap)
                 candidates -= 1
+                if key == self._pools(item)[0][0]:
+                    item.moved_at = self._clock.now()
                 self._admit(item)
             if heap is not None and not heap:
                 self._waiting.pop(key, None)

@@ -156,7 +156,7 @@ async def test_in_race_mode_each_branch_goes_on_by_itself(world: World) -> None:
             await ctx.step.run("first", note(world.log, "first"))
             await ctx.step.run("second", note(world.log, "second"))
 
-        await ctx.group.parallel((slow, quick), parallel_mode=inngest.experimental.ParallelMode.RACE)  # type: ignore[attr-defined]
+        await ctx.group.parallel((slow, quick), parallel_mode=inngest.ParallelMode.RACE)
 
     await world.start()
     await world.sent("go")

@@ -161,12 +161,7 @@ async def test_a_restarted_app_with_other_functions_is_noticed_by_itself() -> No
         @world.on("go")
         async def second(ctx: inngest.Context) -> None: ...
 
-        app_of = inngest.fast_api.serve
-        import fastapi
-
-        app = fastapi.FastAPI()
-        app_of(app, world.client, world.functions[1:])
-        await world.serve(app)
+        await world.serve(world.app(world.functions[1:]))
         async with asyncio.timeout(5):
             while [f.local_id for f in server.functions()] != ["second"]:
                 await asyncio.sleep(0.01)
@@ -185,11 +180,7 @@ async def test_an_app_that_comes_up_later_is_found_at_its_url() -> None:
         async def simple(ctx: inngest.Context) -> None: ...
 
         await asyncio.sleep(0.05)
-        import fastapi
-
-        app = fastapi.FastAPI()
-        inngest.fast_api.serve(app, world.client, world.functions)
-        await world.serve(app)
+        await world.serve(world.app(world.functions))
         await server.synced("app")
         await world.stop()
 

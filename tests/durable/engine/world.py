@@ -21,9 +21,27 @@ Handler = Callable[[inngest.Context], Awaitable[Any]]
 
 
 class _AppServer(uvicorn.Server):
+    """Ends like a killed process: at once, and whatever it was answering stays unanswered."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.killed = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.killed.wait()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in self.server_state.tasks:
+            task.cancel()
 
 
 class World:
@@ -63,11 +81,15 @@ class World:
 
     async def start(self) -> None:
         """Serve the functions and let the engine sync them."""
-        app = fastapi.FastAPI()
-        inngest.fast_api.serve(app, self.client, self.functions)
-        await self.serve(app)
+        await self.serve(self.app(self.functions))
         async with self.server.engine.client.session.put(self.url) as answer:
             assert answer.status == 200, await answer.text()
+
+    def app(self, functions: list[inngest.Function[Any]]) -> fastapi.FastAPI:
+        """The functions as an ASGI app."""
+        app = fastapi.FastAPI()
+        inngest.fast_api.serve(app, self.client, functions)
+        return app
 
     async def serve(self, app: Any) -> None:
         """Serve any ASGI app on the app's port."""
@@ -79,7 +101,7 @@ class World:
     async def stop(self) -> None:
         """Take the app away, in the middle of whatever it does."""
         if self._http is not None and self._serving is not None:
-            self._http.should_exit = self._http.force_exit = True
+            self._http.killed.set()
             await self._serving
             self._http = None
 

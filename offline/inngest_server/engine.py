@@ -69,23 +69,25 @@ class Engine:
         """Take an event in: wake what waits for it, cancel what it cancels, start what it triggers.
 
         `raw` holds `name` and optionally `data`, `id`, `ts` (milliseconds), `user`, `v`. An `internal_id` that is
-        known already is the same delivery again and changes nothing.
+        known already is a second delivery, because a sender lost the answer to the first: it starts nothing again,
+        but wakes whoever waits by now, and is listed twice, as on the official server.
         """
-        if internal_id is not None and (known := self.state.events.get(internal_id)) is not None:
-            return known
         now = self.clock.now()
         internal_id = internal_id or str(ULID.from_timestamp(now))
-        event = Event(
-            internal_id=internal_id,
-            id=raw.get("id") or internal_id,
-            name=raw["name"],
-            data=raw.get("data") or {},
-            ts=raw.get("ts") or int(now * 1000),
-            received_at=now,
-            user=raw.get("user") or {},
-            v=raw.get("v"),
-        )
-        self.state.events[internal_id] = event
+        event = self.state.events.get(internal_id)
+        if event is not None:
+            event.deliveries += 1
+        else:
+            event = self.state.events[internal_id] = Event(
+                internal_id=internal_id,
+                id=raw.get("id") or internal_id,
+                name=raw["name"],
+                data=raw.get("data") or {},
+                ts=raw.get("ts") or int(now * 1000),
+                received_at=now,
+                user=raw.get("user") or {},
+                v=raw.get("v"),
+            )
         self.waiting.resolve(self.executor, event)
         self._cancel_matching(event)
         if event.name == INVOKED:

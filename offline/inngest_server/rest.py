@@ -53,7 +53,6 @@ def event_body(event: Event) -> dict[str, Any]:
         "id": event.id,
         "name": event.name,
         "data": event.data,
-        "ts": event.ts,
     }
 
 
@@ -102,10 +101,10 @@ class _Rest:
                 continue
             if (newest and event.received_at > newest) or (oldest and event.received_at < oldest):
                 continue
-            found.append(event_body(event))
-            if len(found) == limit:
+            found += [event_body(event)] * event.deliveries
+            if len(found) >= limit:
                 break
-        return self._ok(found)
+        return self._ok(found[:limit])
 
     async def event(self, request: Request) -> Response:
         event_id = request.path_params["id"]

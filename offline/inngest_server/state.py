@@ -131,6 +131,8 @@ class Event:
     """The schedule, for the event of a cron tick."""
     run_ids: list[str] = field(default_factory=list)
     """Runs this event triggered, oldest first (a batch's run is listed under each of its events)."""
+    deliveries: int = 1
+    """How often it came in; more than once when a sender repeated a request whose answer it had lost."""
     _payload: dict[str, Json] | None = None
 
     def payload(self) -> dict[str, Json]:

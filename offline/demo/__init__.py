@@ -6,17 +6,21 @@ import argparse
 import asyncio
 import io
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 from uuid import uuid4
 
 import httpx
-from rich.console import Console
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from db import AuditAction
 from offline.demo.claims import Claims
 from offline.demo.engine import Engine
 from offline.demo.records import Records
@@ -81,13 +85,11 @@ async def _play(options: argparse.Namespace, console: Console) -> int:
             await _acts(Story(stage, claims, NO_MODEL if real else {"MODEL": "rule-based:outage"}), stage, claims)
         totals = await records.actions(0)
         records.close()
-        counted = " · ".join(f"{count} {name}" for name, count in sorted(totals.items()))
+        counted = ", ".join(f"{totals[action]} {action}" for action in get_args(AuditAction))
         verdict = "Every claim holds" if claims.hold else "NOT every claim holds"
-        end = [
-            timeline.table(claims),
-            Text(f"In Postgres: {counted}"),
-            Text(f"{verdict}. ({time.monotonic() - started:.0f} s)", "bold green" if claims.hold else "bold red"),
-        ]
+        took = f"{time.monotonic() - started:.0f} s"
+        end = ["", timeline.table(claims), Text(f"\nIn Postgres: {counted}"),
+               Text(f"{verdict} ({took}).", "bold green" if claims.hold else "bold red")]  # fmt: skip
         for part in end:
             console.print(part)
         if options.svg:
@@ -111,16 +113,15 @@ async def _acts(story: Story, stage: Stage, claims: Claims) -> None:
 
 
 async def _keep(stack: Stack, console: Console) -> None:
-    console.print(
-        f"\nStill running:\n  app      {stack.app_url}\n  engine   {stack.engine_url}\n  Postgres {stack.postgres.url}\n"
-        "Ctrl-C stops everything.", soft_wrap=True, highlight=False,
-    )  # fmt: skip
+    places = {"app": stack.app_url, "engine": stack.engine_url, "Postgres": stack.postgres.url}
+    lines = [f"  {name:<9}{url}" for name, url in places.items()]
+    console.print("\nStill running, until Ctrl-C:", *lines, sep="\n", soft_wrap=True, highlight=False)
     await asyncio.Event().wait()
 
 
 def _openai_settings() -> Mapping[str, str]:
     if not os.environ.get("OPENAI_API_KEY"):
-        raise ValueError("--model openai needs OPENAI_API_KEY in the environment (OPENAI_BASE_URL and MODEL count)")
+        raise ValueError("--model openai needs OPENAI_API_KEY (and takes OPENAI_BASE_URL and MODEL)")
     return {name: os.environ[name] for name in (*OPENAI, *PROXIES) if os.environ.get(name)} | {"NO_PROXY": "127.0.0.1"}
 
 
@@ -132,9 +133,11 @@ def _end_on_signals() -> None:
         asyncio.get_running_loop().add_signal_handler(name, task.cancel)
 
 
-def _draw(file: Path, parts: list[object]) -> None:
+def _draw(file: Path, parts: list[RenderableType]) -> None:
     picture = Console(record=True, width=SVG_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for part in parts:
         picture.print(part)
+    # Without the web font, which a picture in a page may not load: any monospaced one does.
+    template = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     file.parent.mkdir(parents=True, exist_ok=True)
-    picture.save_svg(str(file), title="make demo")
+    picture.save_svg(str(file), title="make demo", code_format=template, unique_id="demo")

@@ -37,6 +37,16 @@ class Event:
     id: str = field(default_factory=lambda: f"demo-{uuid4()}")
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a step."""
+
+    number: int
+    """From 1."""
+    status: str
+    started: datetime | None
+
+
 @dataclass
 class Step:
     """One step of a run; times are UTC on the engine's clock."""
@@ -47,13 +57,13 @@ class Step:
     status: str
     started: datetime
     ended: datetime | None
-    attempts: dict[str, str] = field(default_factory=dict)
-    """By its name ("Attempt 0"), the status of each attempt that the engine lists."""
+    attempts: list[Attempt]
+    """As the engine lists them, which it does once one has failed."""
 
     @property
-    def failures(self) -> int:
-        """How many attempts failed."""
-        return sum(status == "FAILED" for status in self.attempts.values())
+    def failures(self) -> list[Attempt]:
+        """The attempts that failed."""
+        return [attempt for attempt in self.attempts if attempt.status == "FAILED"]
 
 
 @dataclass
@@ -166,17 +176,19 @@ def _steps(spans: list[dict[str, Any]]) -> Iterator[Step]:
     for same in sorted(by_id.values(), key=lambda group: min(span["startedAt"] for span in group)):
         closed = [span for span in same if span["status"] in CLOSED_STEP and span["endedAt"]]
         shown = closed[-1] if closed else same[-1]
-        attempts: dict[str, str] = {}
+        attempts: dict[str, Attempt] = {}
         for child in (child for span in same for child in span["childrenSpans"]):
-            if child["name"].startswith("Attempt ") and attempts.get(child["name"]) not in CLOSED_STEP:
-                attempts[child["name"]] = child["status"]
+            word, _, number = child["name"].partition(" ")
+            if word == "Attempt" and (number not in attempts or child["status"] in CLOSED_STEP):
+                started = _time(child["startedAt"]) if child["startedAt"] else None
+                attempts[number] = Attempt(int(number) + 1, child["status"], started)
         yield Step(
             name=shown["name"],
             waits=shown["stepOp"] == "WAIT_FOR_EVENT",
             status=shown["status"],
             started=min(_time(span["startedAt"]) for span in same),
             ended=max((_time(span["endedAt"]) for span in closed), default=None),
-            attempts=attempts,
+            attempts=sorted(attempts.values(), key=lambda attempt: attempt.number),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -99,7 +100,11 @@ class Stage:
         """The course's event: it names the customer, nothing else."""
         data: dict[str, Any] = {"approved": approved, "customer_id": self.customers[email.customer]}
         data |= {"reason": reason} if reason else {}
-        self.note("event", "refund/approval.decided", ", ".join(f"{name}: {value}" for name, value in data.items()))
+        self.note(
+            "event",
+            "refund/approval.decided",
+            ", ".join(f"{name}: {json.dumps(value)}" for name, value in data.items()),
+        )
         await self.engine.send(Event("refund/approval.decided", data))
 
     async def until(
@@ -146,7 +151,7 @@ class Stage:
             detail = run.status.lower() + took
             yield Line(run.id, run.queued, mark, run.function, detail, settled=run.ended)
             for step in run.steps:
-                yield _step(run, step)
+                yield from _step(run, step)
 
     def _refund(self, row: dict[str, Any]) -> Line:
         amount = f"{(row['approved_cents'] or row['amount_cents']) / 100:.2f}"
@@ -163,22 +168,28 @@ class Stage:
         return known or Line(key, self.engine.now(), "money", f"refund {row['order_id']}", detail)
 
 
-def _step(run: Run, step: Step) -> Line:
-    took = _duration((step.ended or step.started) - step.started)
+def _step(run: Run, step: Step) -> Iterable[Line]:
+    """The step, and before it each of its attempts that failed."""
+    key, at, tries = f"{run.id}-{step.name}", step.started, ""
+    for attempt in step.failures:
+        at = attempt.started or at
+        yield Line(f"{key}-{attempt.number}", at, "failed", step.name, f"attempt {attempt.number} failed", depth=1)
+    if step.failures:
+        last = step.attempts[-1]
+        at, tries = last.started or at, f"attempt {last.number}, "
+    took = _duration((step.ended or at) - at)
     match step.status:
-        case "COMPLETED" if step.waits:
-            mark, detail = "done", f"waited {took}"
         case "COMPLETED":
-            mark, detail = "done", f"after {step.failures} failed attempts" if step.failures else took
-        case "FAILED" | "CANCELLED" if run.over:
-            mark, detail = "failed", f"{step.failures} failed attempts"
+            mark, detail = "done", tries + (f"waited {took}" if step.waits else took)
+        case _ if step.failures and run.over:
+            return
         case _ if step.failures:
-            mark, detail = "failed", f"attempt {step.failures} failed, will be tried again"
+            mark, detail = "waiting", f"for attempt {len(step.failures) + 1}"
         case _ if step.waits:
             mark, detail = "waiting", "for a person's decision, at most 4 h"
         case _:
             mark, detail = "running", ""
-    return Line(f"{run.id}-{step.name}", step.started, mark, step.name, detail, depth=1, settled=step.ended)
+    yield Line(key, at, mark, step.name, detail, depth=1, settled=step.ended)
 
 
 def _duration(span: timedelta) -> str:

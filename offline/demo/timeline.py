@@ -14,7 +14,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -68,21 +67,17 @@ class Timeline:
         self.acts: list[RenderableType] = []
         """Everything that has been shown of each act, for a picture of it."""
         self._lines: dict[str, Line] = {}
-        self._printed: set[tuple[str, str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
         self._heading = Text()
-        self._live = Live(get_renderable=self._draw, console=console, transient=True, refresh_per_second=10)
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish()
-        if self.console.is_terminal:
-            self._live.stop()
 
     def begin(self, decision: str, title: str) -> None:
         """Start an act below the last one."""
@@ -90,16 +85,17 @@ class Timeline:
         self._heading = self._text((f" {decision} ", "reverse bold"), "  ", (title, "bold"))
         self.console.print()
         self.console.print(self._heading)
+        if self.console.is_terminal:
+            self._live = Live(get_renderable=self._draw, console=self.console, transient=True, refresh_per_second=10)
+            self._live.start()
 
     def put(self, *lines: Line) -> None:
         """Add lines, or bring them up to date."""
         self._lines |= {line.key: line for line in lines}
         if not self.console.is_terminal:
             for line in sorted(self._lines.values(), key=lambda line: line.settled or line.at):
-                # A step may fail more than once; everything else is news only when its mark changes.
-                news = (line.key, line.mark, line.detail if line.mark == "failed" else "")
-                if line.lasting and news not in self._printed:
-                    self._printed.add(news)
+                if line.lasting and (line.key, line.mark) not in self._printed:
+                    self._printed.add((line.key, line.mark))
                     when, what, detail = self._cells(replace(line, at=line.settled or line.at))
                     self.console.print(Text(" ").join([when, what, detail]), soft_wrap=True)
 
@@ -109,6 +105,9 @@ class Timeline:
 
     def finish(self) -> None:
         """Leave the act as it is now."""
+        if self._live:
+            self._live.stop()
+            self._live = None
         if self._lines:
             self.acts.append(Group(self._heading, self._grid(self._ordered()), ""))
             if self.console.is_terminal:
@@ -121,10 +120,10 @@ class Timeline:
 
     def table(self, claims: Iterable[Claim]) -> Table:
         """What was claimed, what was measured, and whether they agree."""
-        table = Table(box=box.ASCII2 if self._ascii else box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         table.add_column("", style="bold", no_wrap=True)
-        table.add_column("Claim", ratio=5)
-        table.add_column("Measured", ratio=4)
+        table.add_column("Claim")
+        table.add_column("Measured")
         table.add_column("Holds", no_wrap=True)
         for claim in claims:
             verdict = ("✓ yes", "green") if claim.holds else ("✗ NO", "bold red")

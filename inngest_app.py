@@ -48,8 +48,20 @@ DEV = is_dev()
 client = inngest.Inngest(app_id="customer-support", is_production=not DEV, logger=logger)
 
 
-async def on_email_failure(ctx: inngest.Context) -> None:
-    """Nobody's message disappears: a run that failed for good leaves a row that a person can find."""
+EMAIL_HANDLER = "event.data.function_id == 'customer-support-handle-customer-email'"
+
+
+# Not `on_failure=`: the SDK registers such a handler without retries (seen in 0.5.19), so a process that dies in it,
+# or a database that is away, would lose the last trace of the email.
+@client.create_function(
+    fn_id="record-failed-email",
+    trigger=[
+        inngest.TriggerEvent(event="inngest/function.failed", expression=EMAIL_HANDLER),
+        inngest.TriggerEvent(event="inngest/function.cancelled", expression=EMAIL_HANDLER),
+    ],
+)
+async def record_failed_email(ctx: inngest.Context) -> None:
+    """Nobody's message disappears: a run that failed for good, or was cancelled, leaves a row that a person finds."""
     await ctx.step.run("audit-run-failed", steps.audit_run_failed, ctx.event.data)
 
 
@@ -140,7 +152,6 @@ async def resend_wake_ups(ctx: inngest.Context) -> int:
 @client.create_function(
     fn_id="handle-customer-email",
     trigger=inngest.TriggerEvent(event="customer/email.received"),
-    on_failure=on_email_failure,
     concurrency=EMAIL_CONCURRENCY,  # D4
     throttle=EMAIL_THROTTLE,  # D4
 )
@@ -220,5 +231,9 @@ async def readyz(response: fastapi.Response) -> dict[str, str]:
     return {"status": "ok"}
 
 
-inngest.fast_api.serve(app, client, [handle_customer_email, daily_health_check, customer_health_check, resend_wake_ups])
+inngest.fast_api.serve(
+    app,
+    client,
+    [handle_customer_email, record_failed_email, daily_health_check, customer_health_check, resend_wake_ups],
+)
 # endregion D1

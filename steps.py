@@ -33,7 +33,10 @@ async def audit_received(event: inngest.Event, run_id: str) -> None:
     if len(text) > EMAIL_MAX_CHARS:
         raise inngest.NonRetriableError(f"The email has {len(text)} characters; {EMAIL_MAX_CHARS} are read at most.")
     await known_customer(customer_id)
-    await db.audit("message_received", run_id, "audit-received", customer_id, event_id=event.id, email_text=text)
+    await db.audit(
+        "message_received", run_id, "audit-received", customer_id,
+        event_id=event.id, message_id=event.data.get("message_id"), email_text=text,
+    )  # fmt: skip
 
 
 async def known_customer(customer_id: str) -> None:
@@ -52,14 +55,15 @@ async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
 async def audit_run_failed(failed: Any) -> None:
     """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here.
 
-    `failed` is the data of `inngest/function.failed`.
+    `failed` is the data of `inngest/function.failed` or `inngest/function.cancelled`.
     """
     run_id, event = failed["run_id"], failed["event"]
-    await refunds.block_the_rest(run_id, "the run failed", pending=True)
+    error = (failed.get("error") or {}).get("message") or "the run was cancelled"
+    await refunds.block_the_rest(run_id, f"the run ended: {error}"[:1000], pending=True)
     customer_id, text = (event["data"].get(name) for name in ("customer_id", "email_text"))
     await db.audit(
         "run_failed", run_id, "audit-run-failed", None if customer_id is None else str(customer_id)[:100],
-        event_id=event.get("id"), error=failed["error"]["message"], email_text=str(text)[:EMAIL_MAX_CHARS],
+        event_id=event.get("id"), error=error, email_text=str(text)[:EMAIL_MAX_CHARS],
     )  # fmt: skip
 
 

@@ -92,9 +92,9 @@ async def test_anything_but_true_or_false_decides_nothing(engine: Engine, approv
 
 
 async def test_the_same_decision_ten_times_is_one_decision(engine: Engine) -> None:
-    await paused(engine)
+    event_id = await paused(engine)
     for _ in range(10):
-        await engine.send("refund/approval.decided", {"approved": True, "customer_id": "cust_002"}, "decision-1")
+        await engine.send("refund/approval.decided", {"approved": True, "request_id": event_id}, f"decision-{event_id}")
     await engine.eventually(actions, ISSUED)
     await engine.settle()
     assert await actions() == ISSUED
@@ -267,6 +267,13 @@ async def test_a_run_that_fails_for_good_leaves_no_refund_open(engine: Engine, m
     await engine.advance(hours=6)
     assert await actions() == {"message_received": 1, "refund_blocked": 1, "run_failed": 1}
     assert await ledger() == [("blocked", "approved")]
+
+
+async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_refund_open(engine: Engine) -> None:
+    await paused(engine)
+    await engine.cancel_all()
+    await engine.eventually(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
+    assert await ledger() == [("blocked", None)]
 
 
 async def test_a_crash_between_payment_and_memoization_pays_once(

@@ -35,7 +35,10 @@ async def engine(database: None, app_url: str) -> AsyncIterator[Engine]:
     if OFFICIAL:
         async with httpx.AsyncClient() as http:
             (await http.put(f"{app_url}/api/inngest")).raise_for_status()
-        yield Engine(url, None)
+        official = Engine(url, None)
+        yield official
+        # That server outlives the test; a run still waiting there would be woken by the next test's events.
+        await official.cancel_all()
     else:
         async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as stand_in:
             await stand_in.synced("customer-support")

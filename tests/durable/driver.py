@@ -41,6 +41,10 @@ class Engine:
         """Somebody decides, as the course does it: by an event."""
         return await self.send("refund/approval.decided", data)
 
+    async def invoke(self, function_id: str) -> None:
+        """Start a function by hand."""
+        (await self._http.post(f"/invoke/{function_id}", json={"data": {}})).raise_for_status()
+
     async def advance(self, **duration: float) -> None:
         """Move the clock. Skips the test on a server whose clock cannot be moved."""
         if self._stand_in is None:
@@ -64,6 +68,11 @@ class Engine:
     async def run(self, run_id: str) -> dict[str, Any]:
         """The run as the engine tells it."""
         return dict((await self._http.get(f"/v1/runs/{run_id}")).json()["data"])
+
+    async def cancel_all(self) -> None:
+        """Cancel every run that left a row."""
+        for row in await db.fetch("select distinct run_id from audit_log"):
+            await self._http.delete(f"/v1/runs/{row['run_id']}")
 
     async def gql(self, query: str, **variables: Any) -> Any:
         """Ask the engine's GraphQL, which both serve and the dashboard uses."""

@@ -23,8 +23,8 @@ async def test_one_check_that_fails_holds_up_nobody_else(engine: Engine) -> None
 
 
 async def test_a_request_delivered_twice_is_checked_once(engine: Engine) -> None:
-    for _ in range(2):
-        await engine.send("customer/health_check.requested", {"customer_id": "cust_001"}, "health-check-cust_001-tick")
+    event_id = await engine.send("customer/health_check.requested", {"customer_id": "cust_001"})
+    await engine.send("customer/health_check.requested", {"customer_id": "cust_001"}, event_id)
     await engine.eventually(actions, {"health_check": 1})
     await engine.settle()
     assert await actions() == {"health_check": 1}

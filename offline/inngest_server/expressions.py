@@ -2,7 +2,8 @@
 
 CEL itself rejects a missing field. The official server evaluates it as null, and functions rely on that
 (`async.data.request_id == null` in a wait), so before each evaluation every path an expression names is made to
-exist. Its further leniencies (strings used as booleans, `"a" + 1`) are not imitated: such an expression counts
+exist. Only `has(…)` sees what is missing; its negation is never fulfilled, there as here. Further leniencies of the
+official server (strings used as booleans, `"a" + 1`, null in an order) are not imitated: such an expression counts
 as not fulfilled, and the log says so.
 """
 
@@ -19,6 +20,7 @@ log = logging.getLogger("inngest_server")
 
 _STRING = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _PATH = re.compile(r"\b(event|async)((?:\.[A-Za-z_]\w*|\[\s*§\d+\s*\])+)(\s*\()?")
+_HAS = re.compile(r"(!\s*)?\bhas\s*\([^()]*\)")
 _PART = re.compile(r"\.([A-Za-z_]\w*)|§(\d+)")
 
 
@@ -32,7 +34,8 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._program = cel.compile(text)
+            cel.compile(text)
+            self._program = cel.compile(_without_negated_has(text))
         except Exception as error:
             raise InvalidExpressionError(f"invalid expression: {error}") from error
         self._paths = _paths(text)
@@ -84,16 +87,28 @@ def key_of(text: str | None, event: dict[str, Any]) -> str:
         return "!"
 
 
-def _paths(text: str) -> list[tuple[str, ...]]:
+def _stash_strings(text: str) -> tuple[str, list[str]]:
+    """The text with a numbered mark in place of each string literal, and the literals."""
     strings: list[str] = []
 
     def stash(match: re.Match[str]) -> str:
-        strings.append(match.group(1)[1:-1])
+        strings.append(match.group(0))
         return f"§{len(strings) - 1}"
 
+    return _STRING.sub(stash, text), strings
+
+
+def _without_negated_has(text: str) -> str:
+    bare, strings = _stash_strings(text)
+    bare = _HAS.sub(lambda match: "false" if match.group(1) else match.group(0), bare)
+    return re.sub(r"§(\d+)", lambda match: strings[int(match.group(1))], bare)
+
+
+def _paths(text: str) -> list[tuple[str, ...]]:
+    bare, strings = _stash_strings(text)
     found: list[tuple[str, ...]] = []
-    for root, rest, call in _PATH.findall(_STRING.sub(stash, text)):
-        parts = [name or strings[int(number)] for name, number in _PART.findall(rest)]
+    for root, rest, call in _PATH.findall(_HAS.sub("", bare)):
+        parts = [name or strings[int(number)].lstrip("r")[1:-1] for name, number in _PART.findall(rest)]
         if call:
             parts.pop()  # the last name is a method such as startsWith, not a field
         found.append((root, *parts))

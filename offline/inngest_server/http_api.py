@@ -81,6 +81,9 @@ class _Api:
         self._server = server
 
     async def register(self, request: Request) -> Response:
+        kind = request.headers.get("x-inngest-expected-server-kind", "dev")
+        if kind != "dev":
+            return JSONResponse({"error": f"Expected server kind dev, got {kind}", "status": 400}, 400)
         try:
             return JSONResponse(self._server.register(await _json(request)))
         except (InvalidRegistrationError, ValueError) as error:

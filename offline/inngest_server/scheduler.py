@@ -60,13 +60,15 @@ class Scheduler:
         """Call `callback` after `seconds` of the server's time."""
         return self.call_at(self.clock.now() + seconds, callback)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as something that is in flight until it ends; `settle` waits for it."""
+        if self._closed:
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._tasks.add(task)
         self._quiet.clear()
         task.add_done_callback(self._ended)
-        return task
 
     async def settle(self, timeout: float = 120.0) -> None:  # noqa: ASYNC109
         """Return when nothing is in flight and nothing is due now.

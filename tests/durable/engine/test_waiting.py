@@ -81,6 +81,10 @@ async def test_a_deduplicated_event_still_wakes_a_waiter(world: World) -> None:
         ("async.data.amount >= 4", {"amount": 4.5}, True),
         ("async.data.amount >= 4", {}, False),
         ("async.data['customer_id'].startsWith('c')", {"customer_id": "c9"}, True),
+        ("has(async.data.a)", {"a": None}, True),
+        ("has(async.data.a)", {}, False),
+        ("!has(async.data.a)", {}, False),
+        ("async.data.text == '!has(x)'", {"text": "!has(x)"}, True),
         (None, {}, True),
     ],
 )

@@ -6,6 +6,7 @@ like) are the recorded ones. A step's result is stored before anything that depe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -43,12 +44,22 @@ class Executor:
         self.queue = WorkQueue(clock, scheduler, self._dispatch)
         self._rng = rng
         self._finish = finish
+        self.start_delay = 0.0
+        """Seconds of real time that a run waits before its first request; set while an event comes in over HTTP."""
         self.waiting: ops.Waiting
         """Where steps that wait for something are kept; set once by the engine."""
 
     def start(self, live: LiveRun) -> None:
-        """Queue a new run's first request."""
-        self.queue.push(self._item(live, first=True))
+        """Queue a new run's first request, after `start_delay`."""
+        if self.start_delay:
+            self.scheduler.spawn(self._start_later(live, self.start_delay))
+        else:
+            self.queue.push(self._item(live, first=True))
+
+    async def _start_later(self, live: LiveRun, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if not live.run.status.ended:
+            self.queue.push(self._item(live, first=True))
 
     def discover(self, live: LiveRun, job: str) -> None:
         """Queue a call of the function without a target; at most once per `job`."""

@@ -32,7 +32,8 @@ class Stack:
 
     `engine_url` is a running dev server to use instead of a stand-in of one's own. `settings` are the app's
     environment variables beside the addresses. Ports of None are free ones. `postgres` of None is a temporary one.
-    `piped` leaves what app and engine print to the caller (see `Processes.start`). Raises StackError on entering.
+    With `on_start`, what app and engine print goes to `popen.stdout`, and is the caller's to read from that moment.
+    Raises StackError on entering.
     """
 
     def __init__(
@@ -44,8 +45,7 @@ class Stack:
         app_port: int | None = None,
         postgres: EmbeddedPostgres | None = None,
         app: str = "inngest_app:app",
-        app_options: tuple[str, ...] = (),
-        piped: bool = False,
+        on_start: Callable[[Process], None] | None = None,
     ) -> None:
         self.settings = dict(settings)
         self.engine_url = engine_url or ""
@@ -57,8 +57,7 @@ class Stack:
         self._engine_port = engine_port
         self._app_port = app_port
         self._app_name = app
-        self._app_options = app_options
-        self._piped = piped
+        self._on_start = on_start
         self._open = ExitStack()
 
     @property
@@ -106,9 +105,7 @@ class Stack:
 
     def _start_engine(self) -> None:
         options = ("--port", str(self._engine_port or 0), "--no-discovery", "--no-poll")
-        self.engine = self.processes.start(
-            "engine", "-m", "offline.inngest_server", *options, environment={}, piped=self._piped
-        )
+        self.engine = self._start("engine", ("-m", "offline.inngest_server", *options), {})
 
     async def _engine_listens(self) -> bool:
         assert self.engine
@@ -121,13 +118,15 @@ class Stack:
 
     def _spawn_app(self, changes: dict[str, str]) -> None:
         address = {"DATABASE_URL": self.postgres.url, "INNGEST_DEV": self.engine_url}
-        self.app = self.processes.start(
-            "app",
-            *("-m", "uvicorn", self._app_name, "--host", "127.0.0.1", "--port", str(self._app_port)),
-            *("--timeout-graceful-shutdown", "2", *self._app_options),
-            environment=self.settings | address | changes,
-            piped=self._piped,
-        )
+        options = ("--host", "127.0.0.1", "--port", str(self._app_port), "--timeout-graceful-shutdown", "2")
+        environment = self.settings | address | changes
+        self.app = self._start("app", ("-m", "uvicorn", self._app_name, *options), environment)
+
+    def _start(self, name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Process:
+        process = self.processes.start(name, *arguments, environment=environment, piped=self._on_start is not None)
+        if self._on_start:
+            self._on_start(process)
+        return process
 
     async def _sync_app(self) -> None:
         await self._until(lambda: self._answers(f"{self.app_url}/readyz"), self.app)

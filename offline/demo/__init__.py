@@ -7,7 +7,6 @@ import asyncio
 import io
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from offline.demo.records import Records
 from offline.demo.stage import ActError, Stage
 from offline.demo.story import Story
 from offline.demo.timeline import Timeline, console_for
+from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
 
 STAND_IN_PATIENCE, OFFICIAL_PATIENCE, OPENAI_PATIENCE = 15.0, 45.0, 120.0
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _play(options: argparse.Namespace, console: Console) -> int:
-    _end_on_signals()
+    end_on_signals()
     started = time.monotonic()
     real = options.model == "openai"
     settings = _openai_settings() if real else RULE_BASED
@@ -88,7 +88,7 @@ async def _play(options: argparse.Namespace, console: Console) -> int:
         counted = ", ".join(f"{totals[action]} {action}" for action in get_args(AuditAction))
         verdict = "Every claim holds" if claims.hold else "NOT every claim holds"
         took = f"{time.monotonic() - started:.0f} s"
-        end = ["", timeline.table(claims), Text(f"\nIn Postgres: {counted}"),
+        end: list[RenderableType] = ["", timeline.table(claims), Text(f"\nIn Postgres: {counted}"),
                Text(f"{verdict} ({took}).", "bold green" if claims.hold else "bold red")]  # fmt: skip
         for part in end:
             console.print(part)
@@ -123,14 +123,6 @@ def _openai_settings() -> Mapping[str, str]:
     if not os.environ.get("OPENAI_API_KEY"):
         raise ValueError("--model openai needs OPENAI_API_KEY (and takes OPENAI_BASE_URL and MODEL)")
     return {name: os.environ[name] for name in (*OPENAI, *PROXIES) if os.environ.get(name)} | {"NO_PROXY": "127.0.0.1"}
-
-
-def _end_on_signals() -> None:
-    """Let SIGTERM and a closed terminal end the demo as Ctrl-C does: with everything cleaned up."""
-    task = asyncio.current_task()
-    assert task
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(name, task.cancel)
 
 
 def _draw(file: Path, parts: list[RenderableType]) -> None:

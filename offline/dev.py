@@ -1,0 +1,140 @@
+"""Postgres, the stand-in engine and the app on their usual ports until Ctrl-C; a changed file restarts the app."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+from dotenv import dotenv_values
+
+import db
+import refunds
+from offline.postgres import DEFAULT_DATA_DIR, DEFAULT_PORT, EmbeddedPostgres, PostgresError
+from offline.processes import INHERITED, ROOT, Process
+from offline.signals import end_on_signals
+from offline.stack import RULE_BASED, Stack, StackError
+
+ENGINE_PORT, APP_PORT = 8288, 8000
+LOOK_SECONDS = 0.5
+# A change in one of these restarts the app. Not everything below the folder: .venv alone has thousands of files.
+WATCHED = (".env", "*.py", "doors/**/*.py", "concepts/**/*.py", "offline/*.py")
+# What the stack itself decides.
+OURS = {"DATABASE_URL", "INNGEST_DEV", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", *INHERITED}
+# The second one is the placeholder of .env.example.
+NO_KEY = {"", "sk-..."}
+COLORS = {"app": 36, "engine": 35}
+GUIDE = """
+app        {app}
+engine     {engine}   a stand-in for the Inngest dev server
+Postgres   {postgres}
+model      {model}
+
+Send a first email; it asks for a refund, which waits for approval. Then approve it.
+
+  curl {engine}/e/dev -d '{{"name": "customer/email.received", "data": {{"customer_id": "cust_002",
+    "email_text": "Hello, I was charged twice for order A-1001: 49.00 dollars each time. Grace"}}}}'
+
+  curl {engine}/e/dev -d '{{"name": "refund/approval.decided", "data": {{"customer_id": "cust_002",
+    "approved": true}}}}'
+
+Ctrl-C stops everything; the data stays in .offline/.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the parts listen."""
+    for name, port in (("app", APP_PORT), ("engine", ENGINE_PORT), ("postgres", DEFAULT_PORT)):
+        parser.add_argument(f"--{name}-port", type=int, default=port, metavar="N", help="default: %(default)s")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run until Ctrl-C. Returns 0 then, and 1 when something could not be started."""
+    for name in ("app", "engine", "postgres"):
+        port = getattr(options, f"{name}_port")
+        if _is_taken(port):
+            print(f"Port {port} is taken. Stop what listens there, or choose another one: --{name}-port N")
+            return 1
+    try:
+        asyncio.run(_run(options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("\nStopped.")
+    except (StackError, PostgresError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> None:
+    end_on_signals()
+    settings = _settings()
+    postgres = EmbeddedPostgres(ROOT / DEFAULT_DATA_DIR, port=options.postgres_port)
+    ports = {"engine_port": options.engine_port, "app_port": options.app_port}
+    async with Stack(settings, **ports, postgres=postgres, on_start=_follow) as stack:
+        await _close_orphans(postgres.url)
+        model = settings.get("MODEL") or "the SDK's default"
+        print(GUIDE.format(app=stack.app_url, engine=stack.engine_url, postgres=postgres.url, model=model), flush=True)
+        before = _versions()
+        while stack.engine and stack.engine.running:
+            await asyncio.sleep(LOOK_SECONDS)
+            if (now := _versions()) != before:
+                print("A file has changed: the app starts anew.", flush=True)
+                before, stack.settings = now, _settings()
+                try:
+                    await stack.restart_app()
+                except StackError as error:
+                    print(f"{error}\nThe next change starts it again.", flush=True)
+        raise StackError("The engine has ended; what it said is above.")
+
+
+async def _close_orphans(database_url: str) -> None:
+    """Close the refunds of earlier sessions: the engine that remembered their runs is gone, the database stayed."""
+    os.environ["DATABASE_URL"] = database_url
+    for row in await db.fetch("select distinct run_id from refunds where settled_at is null"):
+        await refunds.block_the_rest(row["run_id"], "the engine of its run was stopped", pending=True)
+    await db.close()
+
+
+def _settings() -> dict[str, str]:
+    """The learner's own settings, from the environment or .env; without a key the rule-based model."""
+    written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    known = {line.lstrip("# ").partition("=")[0] for line in lines} | set(written)
+    settings = written | {name: os.environ[name] for name in known if name in os.environ}
+    if settings.get("OPENAI_API_KEY", "") in NO_KEY and not settings.get("MODEL_PROVIDER"):
+        settings |= RULE_BASED
+    return {name: value for name, value in settings.items() if name not in OURS}
+
+
+def _versions() -> dict[Path, float]:
+    def look() -> Iterator[tuple[Path, float]]:
+        for pattern in WATCHED:
+            for path in ROOT.glob(pattern):
+                yield path, path.stat().st_mtime
+
+    return dict(look())
+
+
+def _follow(process: Process) -> None:
+    """Print what the process prints, each line behind its name."""
+    Thread(target=_copy, args=(process,), daemon=True).start()
+
+
+def _copy(process: Process) -> None:
+    prefix = f"{process.name:<6} | "
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        prefix = f"\033[{COLORS[process.name]}m{prefix}\033[0m"
+    assert process.popen.stdout
+    for line in process.popen.stdout:
+        sys.stdout.write(prefix + line.decode(errors="replace"))
+        sys.stdout.flush()
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

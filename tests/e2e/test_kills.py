@@ -54,13 +54,8 @@ class Stage:
             target=killable_app.serve, args=(self._port, self._database_url, environment, self._log, kill_at)
         )
         self._process.start()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as http:
-            for _ in range(1000):
-                try:
-                    await http.put("/api/inngest")
-                    break
-                except httpx.TransportError:
-                    await asyncio.sleep(0.01)
+        while not await self._answers("PUT", "/api/inngest"):
+            await asyncio.sleep(0.01)
 
     async def until(self, question: Callable[[], Awaitable[Any]], expected: Any) -> None:
         """Let time pass, a retry delay at once, and restart the app if it is dead, until the answer is as expected."""
@@ -69,12 +64,19 @@ class Stage:
             await self._server.settle()
             if (answer := await question()) == expected:
                 return
-            assert self._process is not None
-            if not self._process.is_alive():
+            if not await self._answers("GET", "/healthz"):
                 self._restarted = True
+                self.stop()
                 await self.start(kill_at=None)
             await self.engine.advance(seconds=30)
         raise AssertionError(f"expected {expected}, the last answer is {answer}")
+
+    async def _answers(self, method: str, path: str) -> bool:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as http:
+            try:
+                return (await http.request(method, path)).is_success
+            except httpx.TransportError:
+                return False
 
     def points(self) -> list[str]:
         """The points passed so far, by all processes."""

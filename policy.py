@@ -2,25 +2,13 @@
 
 import json
 import os
-import re
 from typing import Any
 
 import refunds
+from promises import promises_money
 
 REASON_MAX_CHARS = 1000
 ORDER_MAX_CHARS = 64
-# A sentence that says money goes back, unless the same sentence takes it back.
-PROMISE = re.compile(
-    r"\b(?:refunded|refunding|reimbursed?|credited|money back)\b"
-    r"|\brefund\b[^.!?]*\b(?:issued|processed|approved|sent|made|on its way|will|shortly|soon)\b"
-    r"|\b(?:issued|issuing|processed|processing|sent|sending|approved|made|give|giving)\b[^.!?]*\brefund\b"
-    r"|\b(?:i'll|we'll|i will|we will|going to|you'll|you will)\b[^.!?]*\brefund\b",
-    re.IGNORECASE,
-)
-DENIAL = re.compile(
-    r"\b(?:not|no|never|cannot|unable|unfortunately|declined?|rejected|expired|if|once|whether|before|until)\b|n't\b",
-    re.IGNORECASE,
-)
 
 
 class UnbackedPromiseError(RuntimeError):
@@ -36,16 +24,18 @@ def requested_refund(call_id: str | None, arguments: str | None) -> tuple[dict[s
     try:
         given = json.loads(arguments or "")
         order_id, amount, reason = refunds.order_key(given["order_id"]), given["amount_cents"], given["reason"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {"call_id": call_id}, "order_id, amount_cents and reason are needed"
-    refund = {"call_id": call_id, "order_id": order_id, "amount_cents": amount, "reason": reason}
+    problem = None
     if type(amount) is not int or not 0 < amount < limit:
-        return refund, f"amount_cents must be a whole number above 0 and below {limit}"
-    if not 0 < len(order_id) <= ORDER_MAX_CHARS:
-        return refund, "order_id does not name an order"
-    if not isinstance(reason, str) or len(reason) > REASON_MAX_CHARS:
-        return refund, "reason must be one sentence"
-    return refund, None
+        problem = f"amount_cents must be a whole number above 0 and below {limit}"
+        # NaN and numbers without end would not survive as JSON.
+        amount = str(amount)[:ORDER_MAX_CHARS]
+    elif not 0 < len(order_id) <= ORDER_MAX_CHARS:
+        problem = "order_id does not name an order"
+    elif not isinstance(reason, str) or not 0 < len(reason.strip()) <= REASON_MAX_CHARS:
+        problem = "reason must be one sentence"
+    return {"call_id": call_id, "order_id": order_id, "amount_cents": amount, "reason": reason}, problem
 
 
 async def check_promises(reply: str, run_id: str, customer_id: str) -> None:
@@ -53,11 +43,9 @@ async def check_promises(reply: str, run_id: str, customer_id: str) -> None:
 
     What stands for it: a refund issued in this run, or an earlier one of the customer's that the reply names.
     """
-    sentences = re.split(r"(?<=[.!?])\s", reply)
-    if not any(PROMISE.search(text) and not DENIAL.search(text) for text in sentences):
+    if not promises_money(reply) or any(row["status"] == "issued" for row in await refunds.of_run(run_id)):
         return
-    if any(row["status"] == "issued" for row in await refunds.of_run(run_id)):
-        return
+    named = f"-{refunds.order_key(reply)}-"
     issued = [row["order_id"] for row in await refunds.of_customer(customer_id) if row["status"] == "issued"]
-    if not any(order_id in refunds.order_key(reply) for order_id in issued):
+    if not any(f"-{order_id}-" in named for order_id in issued):
         raise UnbackedPromiseError("the reply promises money that no refund in the ledger stands for; it is not sent")

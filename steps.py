@@ -83,6 +83,8 @@ def retries_that_fit() -> Iterator[None]:
         wait = timedelta(seconds=min(int(seconds), RETRY_AFTER_MAX_SECONDS))
         raise inngest.RetryAfterError("The model is busy.", wait) from error
     except (openai.BadRequestError, agents.ModelRefusalError, agents.MaxTurnsExceeded, agents.UserError) as error:
+        if isinstance(error, agents.UserError) and error.__cause__ is not None:
+            raise  # What a tool raised, wrapped by the SDK: a dead database, most likely.
         raise inngest.NonRetriableError(f"{type(error).__name__}: {error}") from error
 
 

@@ -125,7 +125,8 @@ async def resume(
     agent = build_agent()
     restored: RunState[Ticket] = await RunState.from_json(agent, state, context_override=ticket, strict_context=True)
     for call in restored.get_interruptions():
-        decision = decisions.get(call.call_id or "", {"status": "rejected"})
+        _, problem = policy.requested_refund(call.call_id, call.arguments)
+        decision = decisions.get(call.call_id or "", {"status": "rejected", "why": problem})
         if decision["status"] == "approved":
             restored.approve(call)
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import inngest
 
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.state import RunStatus, StepStatus
 from tests.durable.engine.world import World, note
 
 
@@ -279,6 +279,7 @@ async def test_cancelling_lets_the_running_step_finish(world: World) -> None:
     go_on.set()
     await world.server.settle()
     assert (world.log, world.run("slow").status) == (["finished"], RunStatus.CANCELLED)
+    assert [step.status for step in world.run("slow").steps.values()] == [StepStatus.COMPLETED]
 
 
 async def test_timeouts_cancel_what_starts_or_finishes_too_late(world: World) -> None:

@@ -1,5 +1,6 @@
 """What an app is asked, in which order, with which attempt: counted in the app. Runs without database and model."""
 
+import asyncio
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -165,6 +166,28 @@ async def test_in_race_mode_each_branch_goes_on_by_itself(world: World) -> None:
     assert (world.log, world.run("race").status) == (["first", "second"], RunStatus.COMPLETED)
 
 
+async def test_a_branch_still_at_work_is_not_started_again_when_another_goes_on(world: World) -> None:
+    release = asyncio.Event()
+
+    @world.on("go")
+    async def race(ctx: inngest.Context) -> None:
+        async def long() -> None:
+            world.log.append("long")
+            await release.wait()
+
+        async def quick() -> None:
+            for name in ("first", "second", "third"):
+                await ctx.step.run(name, note(world.log, name))
+            release.set()
+
+        await ctx.group.parallel((lambda: ctx.step.run("long", long), quick), parallel_mode=inngest.ParallelMode.RACE)
+
+    await world.start()
+    await world.sent("go")
+    assert sorted(world.log) == ["first", "long", "second", "third"]
+    assert world.run("race").status is RunStatus.COMPLETED
+
+
 async def test_a_failing_parallel_branch_is_retried_alone(world: World) -> None:
     @world.on("go", retries=1)
     async def parallel(ctx: inngest.Context) -> Any:
@@ -284,9 +307,19 @@ async def test_a_state_too_large_for_one_request_is_fetched_by_the_app(world: Wo
             total += len(await ctx.step.run(f"s{number}", note(world.log, number, "x" * 2_000_000)))
         return total
 
+    sizes: list[int] = []
+
+    async def measured(scope: Any, receive: Any, send: Any) -> None:
+        sizes.append(int(dict(scope["headers"]).get(b"content-length", 0)))
+        await app(scope, receive, send)
+
     await world.start()
+    await world.stop()
+    app = world.app(world.functions)
+    await world.serve(measured)
     await world.sent("go")
     assert (world.log, world.run("large").output) == ([0, 1, 2], 6_000_000)
+    assert 2_000_000 < max(sizes) < 4_200_000
 
 
 async def test_a_rerun_is_a_new_run_of_the_same_event(world: World) -> None:

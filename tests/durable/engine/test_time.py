@@ -127,7 +127,7 @@ async def test_a_cron_that_a_sync_removes_stops(world: World) -> None:
     await world.stop()
     world.functions.pop(0)
     await world.start()
-    await world.advance(hours=2)
+    assert await world.advance(hours=2) == 0
     assert len(world.log) == 2
 
 

@@ -113,10 +113,11 @@ GOOD = Response('"fine"', 200, SDK)
         Response("{not json", 206, SDK),
         Response("", 206, SDK),
         Response('[{"id": "x", "op": "StepRun", "data": NaN}]', 206, SDK),
+        Response("[]", 206),
         Response('"from some other web server"', 200),
         Response('{"name": "X", "message": "m"}', 500, SDK),
     ],
-    ids=["proxy error", "413", "broken JSON", "empty", "NaN", "not an SDK", "error"],
+    ids=["proxy error", "413", "broken JSON", "empty", "NaN", "steps not from an SDK", "not an SDK", "error"],
 )
 async def test_an_answer_that_makes_no_sense_is_a_failed_attempt(world: World, broken: Response) -> None:
     @world.on("go", retries=1)

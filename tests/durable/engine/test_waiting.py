@@ -1,12 +1,13 @@
 """Waiting for an event: what wakes a run, what does not, and when it gives up. Runs without database and model."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import inngest
 import pytest
 
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.state import RunStatus, StepStatus
 from tests.durable.engine.world import World
 
 FOUR_HOURS = timedelta(hours=4)
@@ -49,6 +50,42 @@ async def test_nobody_answers_for_four_hours(world: World) -> None:
     assert (world.run("waiter").status, world.run("waiter").output) == (RunStatus.COMPLETED, None)
     await world.sent("decided", k="a")
     assert len(world.server.runs()) == 1
+
+
+async def test_an_answer_after_the_timeout_changes_nothing(world: World) -> None:
+    @world.on("ask")
+    async def goes_on(ctx: inngest.Context) -> Any:
+        event = await ctx.step.wait_for_event("decision", event="decided", timeout=FOUR_HOURS)
+        await ctx.step.sleep("nap", FOUR_HOURS)
+        return event
+
+    await world.start()
+    await world.sent("ask")
+    await world.advance(hours=4)
+    await world.sent("decided")
+    step = next(iter(world.run("goes_on").steps.values()))
+    assert (step.status, step.output) == (StepStatus.TIMED_OUT, None)
+    await world.advance(hours=4)
+    assert (world.run("goes_on").status, world.run("goes_on").output) == (RunStatus.COMPLETED, None)
+
+
+async def test_a_run_cancelled_on_its_way_into_a_wait_does_not_wait(world: World) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    @world.on("ask")
+    async def slow(ctx: inngest.Context) -> None:
+        started.set()
+        await go_on.wait()
+        await ctx.step.wait_for_event("decision", event="decided", timeout=FOUR_HOURS)
+
+    await world.start()
+    world.send("ask")
+    await started.wait()
+    world.server.cancel_run(world.run("slow").id)
+    go_on.set()
+    await world.server.settle()
+    assert not world.server.engine.waiting.waits
+    assert await world.advance(hours=5) == 0
 
 
 async def test_an_event_sent_before_the_wait_exists_is_lost(world: World) -> None:

@@ -74,7 +74,7 @@ async def pool() -> Pool:
             url = database_url()
             # PgBouncer in transaction mode forgets prepared statements between transactions.
             cached = 0 if "-pooler." in (urlsplit(url).hostname or "") else 100
-            size = os.environ.get("DB_POOL_MAX", "10")
+            size = os.environ.get("DB_POOL_MAX") or "10"
             if not size.isdecimal() or int(size) < 1:
                 raise ConfigurationError(f"DB_POOL_MAX is {size!r}: expected a number of connections from 1 up")
             _pools[loop] = await asyncpg.create_pool(

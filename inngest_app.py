@@ -83,6 +83,9 @@ EMAIL_CONCURRENCY = [
     inngest.Concurrency(limit=limit("EMAIL_CONCURRENCY_PER_CUSTOMER", 2), key="event.data.customer_id"),
 ]
 EMAIL_THROTTLE = inngest.Throttle(limit=limit("EMAIL_THROTTLE_PER_MINUTE", 30), period=timedelta(minutes=1))
+# Others read these two, when they need them: a value that is none should show now.
+limit("DB_POOL_MAX", 10)
+limit("REFUND_LIMIT_CENTS", 50_000)
 # endregion D4
 
 

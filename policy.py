@@ -20,7 +20,7 @@ def requested_refund(call_id: str | None, arguments: str | None) -> tuple[dict[s
 
     An amount is a whole number of cents, above 0 and below `REFUND_LIMIT_CENTS` (default 50000).
     """
-    limit = int(os.environ.get("REFUND_LIMIT_CENTS", "50000"))
+    limit = int(os.environ.get("REFUND_LIMIT_CENTS") or "50000")
     try:
         given = json.loads(arguments or "")
         order_id, amount, reason = refunds.order_key(given["order_id"]), given["amount_cents"], given["reason"]

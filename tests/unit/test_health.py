@@ -1,0 +1,96 @@
+"""/healthz says that the process lives, /readyz that it can work. Runs without any account."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+import db
+import inngest_app
+from offline.postgres import EmbeddedPostgres
+
+pytestmark = pytest.mark.usefixtures("database")
+ADVICE = "The database does not answer, or `python db.py` has not been run; the log says which."
+
+
+@pytest.fixture
+async def http(database: None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the app, without a port."""
+    transport = httpx.ASGITransport(inngest_app.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        yield client
+    await db.close()
+
+
+async def test_a_process_with_a_database_is_alive_and_ready(http: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/readyz"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_without_a_database_it_is_alive_and_not_ready_and_the_log_says_why(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await db.close()
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:s3cr3t@127.0.0.1:1/away")
+    with caplog.at_level(logging.WARNING):
+        ready = await http.get("/readyz")
+    assert (ready.status_code, ready.json()) == (503, {"status": ADVICE})
+    assert (await http.get("/healthz")).status_code == 200
+    assert "ConnectionRefusedError" in caplog.text
+    assert "s3cr3t" not in caplog.text + ready.text
+
+
+async def test_without_our_tables_it_is_not_ready(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await db.fetch("alter table refunds rename to elsewhere")
+    try:
+        ready = await http.get("/readyz")
+    finally:
+        await db.fetch("alter table elsewhere rename to refunds")
+    assert (ready.status_code, ready.json()) == (503, {"status": ADVICE})
+    assert "UndefinedTableError" in caplog.text
+    assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_after_an_outage_it_is_ready_again_without_a_restart(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await db.close()
+    with EmbeddedPostgres(tmp_path, durable=False) as server:
+        monkeypatch.setenv("DATABASE_URL", server.url)
+        await db.migrate()
+        assert (await http.get("/readyz")).status_code == 200
+        await asyncio.to_thread(server.restart, immediate=True)
+        assert (await http.get("/readyz")).status_code == 200
+        await db.close()
+
+
+async def test_a_database_that_hangs_is_not_ready_in_a_bounded_time(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await db.close()
+    create, short = asyncpg.create_pool, {"timeout": 0.2, "command_timeout": 0.2}
+    monkeypatch.setattr(asyncpg, "create_pool", lambda dsn, **given: create(dsn, **(given | short)))
+    listens = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = listens.sockets[0].getsockname()[1]
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://ada:s3cr3t@127.0.0.1:{port}/silent?sslmode=disable")
+    started = time.monotonic()
+    assert (await http.get("/readyz")).status_code == 503
+    assert time.monotonic() - started < 3
+    listens.close()
+
+
+async def test_stopping_the_app_closes_its_database_connections(http: httpx.AsyncClient) -> None:
+    async with inngest_app.app.router.lifespan_context(inngest_app.app):
+        opened = await db.pool()
+        await db.fetch("select 1")
+        assert opened.get_size() == 1
+    assert opened.is_closing()
+    assert opened.get_size() == 0

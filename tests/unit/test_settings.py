@@ -1,0 +1,171 @@
+"""Settings: the app refuses to start on what cannot work, in one line that names the variable.
+
+Runs without any account. Most tests run the file in this process, because a new one needs seconds to start.
+"""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+URL = "postgresql://ada:s3cr3t@db.invalid/app"
+KEYS = {"INNGEST_EVENT_KEY": "event-key-1234", "INNGEST_SIGNING_KEY": "signkey-prod-1234"}
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Import the app as a new process with these settings would; what it then has at its top level."""
+
+    def run(**environment: str) -> dict[str, Any]:
+        for name in ("INNGEST_DEV", "EMAIL_THROTTLE_PER_MINUTE", *KEYS):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in ({"DATABASE_URL": URL} | environment).items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(ROOT / "inngest_app.py"))
+
+    return run
+
+
+def refusal(start: Callable[..., Any], **environment: str) -> str:
+    """The one line with which the app refuses to start."""
+    with pytest.raises(SystemExit) as ended:
+        start(**environment)
+    assert isinstance(ended.value.code, str)
+    assert "\n" not in ended.value.code
+    assert "s3cr3t" not in ended.value.code
+    return ended.value.code
+
+
+@pytest.mark.parametrize("dev", ["", "0", "false", " "])
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ([], "Not set: INNGEST_EVENT_KEY, INNGEST_SIGNING_KEY."),
+        (["INNGEST_EVENT_KEY"], "Not set: INNGEST_SIGNING_KEY."),
+        (["INNGEST_SIGNING_KEY"], "Not set: INNGEST_EVENT_KEY."),
+    ],
+)
+def test_production_without_keys_is_refused_and_the_missing_ones_are_named(
+    dev: str, given: list[str], missing: str, start: Callable[..., Any]
+) -> None:
+    said = refusal(start, INNGEST_DEV=dev, **{name: KEYS[name] for name in given})
+    assert said.startswith(missing)
+    assert "INNGEST_DEV" in said
+
+
+def test_without_any_setting_it_is_production(start: Callable[..., Any]) -> None:
+    assert refusal(start).startswith("Not set: INNGEST_EVENT_KEY, INNGEST_SIGNING_KEY.")
+
+
+@pytest.mark.parametrize("dev", ["nonsense", "yes", "2", "localhost:8288", "127.0.0.1:8288", "ftp://127.0.0.1"])
+def test_a_dev_setting_that_means_nothing_is_refused(dev: str, start: Callable[..., Any]) -> None:
+    assert refusal(start, INNGEST_DEV=dev, **KEYS).startswith(f"INNGEST_DEV is {dev!r}: expected the dev server's URL")
+
+
+@pytest.mark.parametrize("dev", ["1", "true", "True", "http://127.0.0.1:8288", "https://dev.example.com"])
+def test_a_dev_server_is_asked_for_in_so_many_words(dev: str, start: Callable[..., Any]) -> None:
+    app = start(INNGEST_DEV=dev)
+    assert (app["DEV"], app["client"].is_production) == (True, False)
+
+
+@pytest.mark.parametrize("dev", ["", "0", "false"])
+def test_with_keys_it_is_production(dev: str, start: Callable[..., Any]) -> None:
+    app = start(INNGEST_DEV=dev, **KEYS)
+    assert (app["DEV"], app["client"].is_production) == (False, True)
+
+
+@pytest.mark.parametrize("signed", [{}, {"x-inngest-signature": "t=1700000000&s=0000"}])
+async def test_in_production_an_unsigned_call_runs_nothing(signed: dict[str, str], start: Callable[..., Any]) -> None:
+    """In dev mode the same call is taken: see the gate on refunds for why it still moves no money."""
+    app = start(**KEYS)["app"]
+    call = {"ctx": {"run_id": "r", "attempt": 0, "stack": {"stack": []}}, "event": {}, "events": [], "steps": {}}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
+        query = {"fnId": "customer-support-handle-customer-email", "stepId": "step"}
+        answer = await http.post("/api/inngest", params=query, json=call | {"use_api": False}, headers=signed)
+    assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("EMAIL_CONCURRENCY", "EMAIL_CONCURRENCY_PER_CUSTOMER", "EMAIL_THROTTLE_PER_MINUTE"),
+        *("DB_POOL_MAX", "REFUND_LIMIT_CENTS"),
+    ],
+)
+@pytest.mark.parametrize("value", ["0", "-1", "ten", "2.5", " ", "1e3"])
+def test_a_number_that_is_none_is_refused(name: str, value: str, start: Callable[..., Any]) -> None:
+    said = refusal(start, INNGEST_DEV="1", **{name: value})
+    assert said == f"{name} is {value!r}: expected a whole number from 1 up."
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_the_defaults_are_ten_at_once_two_per_customer_and_thirty_a_minute(
+    empty: bool, start: Callable[..., Any]
+) -> None:
+    """A line of .env without a value is as good as none."""
+    names = ("EMAIL_CONCURRENCY", "EMAIL_CONCURRENCY_PER_CUSTOMER", "EMAIL_THROTTLE_PER_MINUTE", "REFUND_LIMIT_CENTS")
+    app = start(INNGEST_DEV="1", **dict.fromkeys(names if empty else (), ""))
+    assert [(limit.limit, limit.key) for limit in app["EMAIL_CONCURRENCY"]] == [
+        (10, None),
+        (2, "event.data.customer_id"),
+    ]
+    assert (app["EMAIL_THROTTLE"].limit, app["EMAIL_THROTTLE"].period.total_seconds()) == (30, 60)
+
+
+def test_flow_control_is_set_by_the_environment(start: Callable[..., Any]) -> None:
+    numbers = {"EMAIL_CONCURRENCY": "7", "EMAIL_CONCURRENCY_PER_CUSTOMER": "3", "EMAIL_THROTTLE_PER_MINUTE": "99"}
+    app = start(INNGEST_DEV="1", **numbers)
+    assert [limit.limit for limit in app["EMAIL_CONCURRENCY"]] == [7, 3]
+    assert app["EMAIL_THROTTLE"].limit == 99
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "DATABASE_URL is not set: "),
+        ("ada:s3cr3t@host/db", "DATABASE_URL is not a Postgres URL: "),
+        ("mysql://ada:s3cr3t@host/db", "DATABASE_URL is not a Postgres URL: "),
+    ],
+)
+def test_a_missing_or_malformed_database_url_is_refused(url: str, said: str, start: Callable[..., Any]) -> None:
+    assert refusal(start, INNGEST_DEV="1", DATABASE_URL=url).startswith(said)
+
+
+def test_a_new_process_ends_with_that_line_and_no_traceback() -> None:
+    """`python -c "import inngest_app"` and uvicorn, side by side."""
+    commands = {
+        "Not set: INNGEST_EVENT_KEY, INNGEST_SIGNING_KEY.": ([sys.executable, "-c", "import inngest_app"], {}),
+        "DATABASE_URL is not set": (
+            [sys.executable, "-m", "uvicorn", "inngest_app:app", "--port", str(free_port())],
+            {"INNGEST_DEV": "1", "DATABASE_URL": ""},
+        ),
+    }
+    bare = {name: value for name, value in os.environ.items() if name != "INNGEST_DEV"} | {"DATABASE_URL": URL}
+    processes = {
+        said: subprocess.Popen(command, cwd=ROOT, env=bare | more, stderr=subprocess.PIPE, text=True)
+        for said, (command, more) in commands.items()
+    }
+    for said, process in processes.items():
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert error.startswith(said)
+        assert error.count("\n") == 1
+
+
+def test_every_variable_that_is_read_is_explained_in_the_example_and_no_other() -> None:
+    example = (ROOT / ".env.example").read_text().splitlines()
+    explained = {line.lstrip("# ").split("=")[0] for line in example if "=" in line}
+    sources = "".join(path.read_text() for path in [*ROOT.glob("*.py"), *ROOT.glob("doors/*.py")])
+    read = set(re.findall(r'(?:environ\.get|environ|limit)[(\[]"([A-Z_]+)"', sources))
+    by_the_sdks = {"OPENAI_API_KEY", "OPENAI_BASE_URL", *KEYS}
+    assert explained == read | by_the_sdks

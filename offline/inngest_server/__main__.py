@@ -42,7 +42,8 @@ async def _serve(args: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+        # Not loop.add_signal_handler, which Windows does not have.
+        signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
     sys.stdout.write(
         "A stand-in for the Inngest dev server, for tests and demos. It is not the official server\n"
         "(npx inngest-cli@latest dev). All state is in memory and ends with this process.\n"

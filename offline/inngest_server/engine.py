@@ -74,6 +74,7 @@ class Engine:
         """
         now = self.clock.now()
         internal_id = internal_id or str(ULID.from_timestamp(now))
+        due = self.clock.from_host(raw["ts"] / 1000) if raw.get("ts") else now
         event = self.state.events.get(internal_id)
         if event is not None:
             event.deliveries += 1
@@ -85,6 +86,7 @@ class Engine:
                 data=raw.get("data") or {},
                 ts=raw.get("ts") or int(now * 1000),
                 received_at=now,
+                due_at=due if due > now else None,
                 user=raw.get("user") or {},
                 v=raw.get("v"),
             )
@@ -174,7 +176,10 @@ class Engine:
             live.timers["start"] = self.scheduler.call_in(
                 function.flow.timeout_start, lambda: self.cancel(live, "not started in time")
             )
-        self.executor.start(live)
+        if event.due_at is not None and event.due_at > now and original is None and batch_id is None:
+            live.timers["due"] = self.scheduler.call_at(event.due_at, lambda: self.executor.start(live))
+        else:
+            self.executor.start(live)
         return run
 
     def _tell_invoker(self, event: Event, run: Run) -> None:

@@ -51,6 +51,7 @@ class Executor:
 
     def start(self, live: LiveRun) -> None:
         """Queue a new run's first request, after `start_delay`."""
+        live.timers.pop("due", None)
         if self.start_delay:
             self.scheduler.spawn(self._start_later(live, self.start_delay))
         else:

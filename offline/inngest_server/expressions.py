@@ -3,14 +3,15 @@
 CEL itself rejects a missing field. The official server evaluates it as null, and functions rely on that
 (`async.data.request_id == null` in a wait), so before each evaluation every path an expression names is made to
 exist. Only `has(…)` sees what is missing; its negation is never fulfilled, there as here. Further leniencies of the
-official server (strings used as booleans, `"a" + 1`, null in an order) are not imitated: such an expression counts
-as not fulfilled, and the log says so.
+official server (strings used as booleans, `"a" + 1`) are not imitated: such an expression counts as not fulfilled,
+and the log says so.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import math
 import re
 from typing import Any
 
@@ -42,13 +43,19 @@ class Expression:
 
     def evaluate(self, context: dict[str, Any]) -> Any:
         """The value over `event` (and `async`). Raises `ValueError` when the types do not fit together."""
-        filled = context
-        for path in self._paths:
-            filled = _with_path(filled, path)
         try:
-            return self._program.execute(filled)
+            return self._program.execute(self._filled(context, None))
         except Exception as error:
-            raise ValueError(f"{self.text}: {error}") from error
+            try:
+                # Null has no place in an order; the official server counts what is missing as less than anything.
+                return self._program.execute(self._filled(context, -math.inf))
+            except Exception:
+                raise ValueError(f"{self.text}: {error}") from error
+
+    def _filled(self, context: dict[str, Any], missing: float | None) -> dict[str, Any]:
+        for path in self._paths:
+            context = _with_path(context, path, missing)
+        return context
 
     def holds(self, context: dict[str, Any]) -> bool:
         """Whether it is true; an evaluation error counts as false."""
@@ -115,15 +122,15 @@ def _paths(text: str) -> list[tuple[str, ...]]:
     return found
 
 
-def _with_path(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """A tree in which `path` exists, null where it did not; shares what it need not change."""
+def _with_path(tree: dict[str, Any], path: tuple[str, ...], missing: float | None) -> dict[str, Any]:
+    """A tree in which `path` exists, with `missing` where it did not; shares what it need not change."""
     head, *rest = path
     if not rest:
-        return tree if head in tree else {**tree, head: None}
+        return tree if head in tree else {**tree, head: missing}
     child = tree.get(head)
     if child is None:
-        return {**tree, head: _with_path({}, tuple(rest))}
+        return {**tree, head: _with_path({}, tuple(rest), missing)}
     if not isinstance(child, dict):
         return tree
-    new = _with_path(child, tuple(rest))
+    new = _with_path(child, tuple(rest), missing)
     return tree if new is child else {**tree, head: new}

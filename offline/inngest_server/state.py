@@ -125,6 +125,8 @@ class Event:
     ts: int
     """Milliseconds since the epoch, as sent; the receiving time when the sender gave none."""
     received_at: float
+    due_at: float | None = None
+    """When its runs may start, for an event whose sender put `ts` into the future."""
     user: dict[str, Json] = field(default_factory=dict)
     v: str | None = None
     cron: str | None = None

@@ -25,6 +25,25 @@ async def test_what_is_due_on_the_way_happens_in_the_order_of_its_time(world: Wo
     assert world.log == [10, 20, 30]
 
 
+async def test_an_event_from_the_future_starts_its_run_then(world: World) -> None:
+    @world.on("go")
+    async def simple(ctx: inngest.Context) -> None:
+        world.log.append(ctx.event.data["number"])
+
+    await world.start()
+    await world.advance(days=1)
+    soon = int((datetime.now(UTC) + timedelta(hours=2)).timestamp() * 1000)
+    world.server.send_events(
+        [{"name": "go", "ts": soon, "data": {"number": 2}}, {"name": "go", "ts": soon, "data": {"number": 3}}]
+    )
+    await world.client.send(inngest.Event(name="go", data={"number": 1}))
+    await world.server.settle()
+    assert world.log == [1]
+    world.server.cancel_run(world.runs("simple")[1].id)
+    await world.advance(hours=2)
+    assert world.log == [1, 2]
+
+
 async def test_what_a_hop_plans_within_the_time_happens_too(world: World) -> None:
     @world.on("go")
     async def three_naps(ctx: inngest.Context) -> str:

@@ -117,6 +117,7 @@ async def test_a_deduplicated_event_still_wakes_a_waiter(world: World) -> None:
         ("event.data.missing == async.data.missing", {"missing": 1}, False),
         ("async.data.amount >= 4", {"amount": 4.5}, True),
         ("async.data.amount >= 4", {}, False),
+        ("async.data.amount < 4", {}, True),
         ("async.data['customer_id'].startsWith('c')", {"customer_id": "c9"}, True),
         ("has(async.data.a)", {"a": None}, True),
         ("has(async.data.a)", {}, False),

@@ -280,12 +280,17 @@ async def rerun(server: DevServer, args: Object) -> types.CallToolResult:
     run = find_run(server.state, args["runId"])
     if run.cron is not None:
         raise ApiError(501, "not_implemented", "Rerunning cron-triggered runs is not yet supported")
-    if args.get("fromStep"):
-        raise ApiError(501, "not_implemented", "The stand-in reruns whole runs; use the official dev server")
+    step = args.get("fromStep") or {}
+    if step.get("input"):
+        raise ApiError(501, "not_implemented", "The stand-in cannot replace a step's input; the official server can")
+    if args.get("fromStep") is not None and not step.get("stepId"):
+        raise ApiError(400, "missing_field", "Step ID is required")
     try:
-        return _v2(server, {"runId": server.rerun(run.id)})
+        return _v2(server, {"runId": server.rerun(run.id, step.get("stepId"))})
+    except LookupError as error:
+        raise ApiError(400, "invalid_request", "Step not found in original run") from error
     except ValueError as error:
-        raise ApiError(500, "internal_error", f"Unable to rerun run: {error}") from error
+        raise ApiError(400, "invalid_request", f"Unable to rerun run: {error}") from error
 
 
 async def cancel_run(server: DevServer, args: Object) -> types.CallToolResult:

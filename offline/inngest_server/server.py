@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -214,12 +215,23 @@ class DevServer:
         data = {**data, "_inngest": metadata}
         return self.engine.receive({"name": INVOKED, "data": data, "user": user, "id": event_id})
 
-    def rerun(self, run_id: str) -> str:
-        """Run the same events again as a new run; return its id. Raises `NotFoundError`."""
+    def rerun(self, run_id: str, from_step: str | None = None) -> str:
+        """Run the same events again as a new run; return its id.
+
+        With `from_step` (a step's name or hashed id) the new run keeps the results of the steps whose results came
+        in before that one's. Raises `NotFoundError` for an unknown run or step, `ValueError` when several steps have
+        that name or a running singleton keeps the new run out.
+        """
         run = self.run(run_id)
+        kept = run.stack[: _position(run, from_step)] if from_step else []
         again = self.engine.start_run(run.function, run.events, run.batch_id, run.id)
         if again is None:
             raise ValueError(f"a run of the singleton {run.function.id} is active")
+        # Its first request has only been queued: it will carry these.
+        again.stack.extend(kept)
+        for step_id in kept:
+            again.memos[step_id] = run.memos[step_id]
+            again.steps[step_id] = replace(run.steps[step_id])
         return again.id
 
     def cancel_run(self, run_id: str) -> Run:
@@ -253,6 +265,17 @@ class DevServer:
     def apps(self) -> list[App]:
         """Apps that have registered."""
         return list(self.state.apps.values())
+
+
+def _position(run: Run, name: str) -> int:
+    """How many results were in before that of the step called `name`."""
+    found = {name} if name in run.steps else {step.id for step in run.steps.values() if step.name == name}
+    if not found:
+        raise NotFoundError(f"no step {name} in run {run.id}")
+    if len(found) > 1:
+        raise ValueError(f"several steps are called {name}")
+    (step_id,) = found
+    return run.stack.index(step_id) if step_id in run.stack else len(run.stack)
 
 
 def _problem(event: Json) -> str | None:

@@ -189,6 +189,19 @@ async def test_a_rerun_is_a_new_run_of_the_same_event(call: Tools) -> None:
     assert [run["status"] for run in listed] == ["COMPLETED", "COMPLETED"]
 
 
+async def test_a_rerun_from_a_failed_step_does_not_repeat_what_worked(call: Tools) -> None:
+    _, run_id = await call.send("t/fail", k="m")
+    await call.rig.advance(60)
+    again = (await call("rerun", runId=run_id, fromStep={"stepId": "boom"}))["data"]["runId"]
+    await call.rig.engine.settle()
+    calls = [c.body for c in call.rig.calls if c.body["ctx"]["run_id"] == again]
+    assert [[step["data"] for step in body["steps"].values()] for body in calls] == [[{"v": 1}]]
+    trace = (await call("get_run_trace", runId=again))["data"]["rootSpan"]
+    assert [(s["name"], s["status"]) for s in trace["children"]] == [("first", "COMPLETED"), ("boom", "FAILED")]
+    refused = await call.raw("rerun", runId=run_id, fromStep={"stepId": "another"})
+    assert "Step not found in original run" in text(refused)
+
+
 async def test_a_cancelled_run_reads_cancelled_and_cannot_be_cancelled_again(call: Tools) -> None:
     _, run_id = await call.send("t/cancelme", k="mcp")
     answer = await call("cancel_run", runId=run_id)

@@ -18,8 +18,10 @@ import fastapi
 import inngest
 import inngest.fast_api
 from dotenv import load_dotenv
+from inngest_encryption import EncryptionMiddleware
 
 import db
+import payments
 import refunds
 import steps
 import worker
@@ -45,7 +47,14 @@ def is_dev() -> bool:
 
 
 DEV = is_dev()
-client = inngest.Inngest(app_id="customer-support", is_production=not DEV, logger=logger)
+# Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
+key = os.environ.get("ENCRYPTION_KEY")
+client = inngest.Inngest(
+    app_id="customer-support",
+    is_production=not DEV,
+    logger=logger,
+    middleware=[EncryptionMiddleware.factory(key)] if key else [],
+)
 
 
 EMAIL_HANDLER = "event.data.function_id == 'customer-support-handle-customer-email'"
@@ -133,7 +142,8 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
 
 @client.create_function(fn_id="resend-wake-ups", trigger=inngest.TriggerCron(cron="*/5 * * * *"))
 async def resend_wake_ups(ctx: inngest.Context) -> int:
-    """A decision whose event was lost waits for minutes, not for ever."""
+    """A decision whose event was lost, and a payment whose run is gone, wait for minutes, not for ever."""
+    await ctx.step.run("finish-payments", payments.finish_payments)
     rows = await ctx.step.run("load-unapplied", refunds.decided_but_not_applied)
     wake_ups = [
         inngest.Event(
@@ -211,7 +221,8 @@ async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
 
 try:
     db.database_url()
-except db.ConfigurationError as error:
+    payments.provider()
+except (db.ConfigurationError, ValueError) as error:
     raise SystemExit(str(error)) from None
 app = fastapi.FastAPI(title="customer-support", lifespan=lifespan)
 

@@ -1,8 +1,8 @@
 """The refund ledger: the truth about every requested refund, from the request to the money.
 
-A row lives pending -> approved | rejected | expired -> issued | blocked. Every change is one transaction, conditional
-on the state it starts from, so that doing it again changes nothing. Only `issue` moves money, and it believes the row,
-never its caller: there must be a recorded yes to exactly this customer, order, amount and reason.
+A row lives pending -> approved | rejected | expired -> issued | blocked; triggers in the database refuse anything else
+and write the history. Every change is one transaction, conditional on the state it starts from, so that doing it again
+changes nothing. The way from a yes to the money is in `payments.py`.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ def order_key(order_id: str) -> str:
     return re.sub(r"[^A-Z0-9]+", "-", unicodedata.normalize("NFKC", order_id).upper()).strip("-")
 
 
-def digest(customer_id: str, order_id: str, amount_cents: int, reason: str) -> str:
-    """SHA-256 of what an approver is shown; the money is bound to it."""
-    return hashlib.sha256(json.dumps([customer_id, order_id, amount_cents, reason]).encode()).hexdigest()
+def digest(*facts: str | int) -> str:
+    """SHA-256 over facts: customer, order, amount in cents and reason are what an approver is shown."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 async def open_requests(run_id: str, request_id: str, customer_id: str, asked: list[dict[str, Any]]) -> None:
@@ -49,36 +49,67 @@ async def open_requests(run_id: str, request_id: str, customer_id: str, asked: l
 
 
 async def decide(
-    refund_id: int, *, approved: bool, by: str, note: str = "", amount_cents: int | None = None, key: str | None = None
-) -> bool:
-    """Record a person's decision on a pending refund. True if it was recorded by this call.
+    refund_id: int, shown: str, *, approved: bool, by: str, note: str = "", amount_cents: int | None = None, key: str
+) -> str | None:
+    """Record a person's decision on a pending refund. None if it stands, else why it was refused; that is recorded too.
 
-    False changes nothing: the refund is unknown, already decided or past its time, the amount (in cents, lowered by
-    the approver) is above the one asked for or below 1, or a decision with this `key` is already recorded.
+    `shown` is the digest of what the person saw. `amount_cents` lowers an approved amount. `key` names this decision:
+    delivered again, it still stands.
     """
-    if amount_cents is not None and not 0 < amount_cents < 2**63:
-        return False
-    try:
-        recorded = await fetch(
+
+    async def work(connection: Connection) -> str | None:
+        row = await connection.fetchrow(
+            "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
+        )
+        if row is not None and row["decision_key"] == clean(key):
+            return None
+        refusal = await _refusal(connection, row, shown, amount_cents, clean(key))
+        if refusal is not None:
+            await connection.execute(
+                "insert into refund_history (refund_id, event, actor, why) values ($1, 'decision refused', $2, $3)",
+                row and row["id"], clean(by), refusal,
+            )  # fmt: skip
+            return refusal
+        await connection.execute(
             "update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,"
             " approved_cents = case when $2 = 'approved' then coalesce($5, amount_cents) end, decision_key = $6"
-            " where id = $1 and status = 'pending' and now() < expires_at"
-            " and coalesce($5, amount_cents) <= amount_cents returning id",
+            " where id = $1",
             refund_id, "approved" if approved else "rejected", *clean([by, note]), amount_cents, clean(key),
         )  # fmt: skip
-    except asyncpg.UniqueViolationError:  # The key.
-        return False
-    return bool(recorded)
+        return None
+
+    return await transaction(work)
 
 
-async def oldest_pending(request_id: object, customer_id: object) -> int | None:
-    """The id of the oldest pending refund of this request, or of this customer when no request is named."""
+async def _refusal(
+    connection: Connection, row: asyncpg.Record | None, shown: str, amount_cents: int | None, key: str
+) -> str | None:
+    # Two deliveries of one key at once take turns.
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 1))", key)
+    used = await connection.fetchval("select exists (select from refunds where decision_key = $1)", key)
+    if row is None:
+        return "there is no such refund"
+    reasons = {
+        f"it was already {row['decision']} by {row['decided_by']}": row["decision"] is not None,
+        f"it is {row['status']}: {row['outcome']}": row["status"] != "pending",
+        "the time for a decision is up": row["late"],
+        "it is not the refund that was shown": shown != row["digest"],
+        f"the amount must be above 0 and at most {row['amount_cents']} cents": not (
+            amount_cents is None or 0 < amount_cents <= row["amount_cents"]
+        ),
+        "this decision was already used for another refund": used,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+async def oldest_pending(request_id: object, customer_id: object) -> dict[str, Any] | None:
+    """The oldest pending refund of this request, or of this customer when no request is named: id and digest."""
     column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
     rows = await fetch(
-        f"select id from refunds where {column} = $1 and status = 'pending' order by id limit 1",  # noqa: S608
+        f"select id, digest from refunds where {column} = $1 and status = 'pending' order by id limit 1",  # noqa: S608
         clean(str(value)),
     )
-    return rows[0]["id"] if rows else None
+    return rows[0] if rows else None
 
 
 async def of_run(run_id: str) -> list[dict[str, Any]]:
@@ -110,71 +141,39 @@ async def expire(run_id: str, *, overdue_only: bool) -> None:
     )
 
 
-async def issue(
-    run_id: str, call_id: str, customer_id: str, order_id: str, amount_cents: int, reason: str
-) -> dict[str, Any]:
-    """Pay an approved refund; the ledger change and its audit row are one transaction. Called again, it pays nothing.
-
-    Returns status "issued" with the amount paid in cents, or "blocked" with the reason, which also has its audit row.
-    """
-    order_id = order_key(order_id)
-
-    async def work(connection: Connection) -> dict[str, Any]:
-        # Two runs that refund the same order take turns, so that the second sees what the first did.
-        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"{customer_id} {order_id}")
-        row = await connection.fetchrow(
-            "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
-        )
-        paid = await connection.fetchval(
-            "select id from refunds where customer_id = $1 and order_id = $2 and status = 'issued'",
-            customer_id, order_id,
-        )  # fmt: skip
-        if row is None or row["status"] in {"pending", "rejected", "expired", "blocked"}:
-            return {"status": "blocked", "order_id": order_id, "why": "this refund has not been approved"}
-        if row["status"] == "issued":
-            return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
-        if row["digest"] != digest(*clean([customer_id, order_id, amount_cents, reason])):
-            return await _block(connection, row, "the refund differs from the one that was approved")
-        if paid is not None:
-            return await _block(connection, row, "this order has already been refunded")
-        await connection.execute("update refunds set status = 'issued', settled_at = now() where id = $1", row["id"])
-        await audit_in(
-            connection, "refund_issued", run_id, f"issue_refund:{call_id}", customer_id,
-            refund_id=row["id"], order_id=order_id, amount_cents=row["approved_cents"], approved_by=row["decided_by"],
-        )  # fmt: skip
-        return {"status": "issued", "order_id": order_id, "amount_cents": row["approved_cents"]}
-
-    return await transaction(work)
-
-
 async def block_the_rest(run_id: str, why: str, *, pending: bool = False) -> None:
     """Close the run's decided rows (`pending`: the undecided too) that did not end in money, with their audit rows.
 
-    `why` explains a row that was approved or pending; a rejected or expired one explains itself.
+    `why` explains a row that was approved or pending; a rejected or expired one explains itself. A payment that was
+    begun stays open: only the provider knows, and `payments.finish_payments` asks.
     """
 
     async def work(connection: Connection) -> None:
         rows = await connection.fetch(
-            "select * from refunds where run_id = $1 and settled_at is null and (decision is not null or $2)"
-            " order by id for update",
+            "select * from refunds where run_id = $1 and settled_at is null and payment_started_at is null"
+            " and (decision is not null or $2) order by id for update",
             run_id, pending,
         )  # fmt: skip
         for row in rows:
             explained = row["status"] in {"rejected", "expired"}
-            await _block(connection, row, row["decision_note"] or row["status"] if explained else why)
+            await block(connection, row, row["decision_note"] or row["status"] if explained else why)
 
     await transaction(work)
 
 
-async def _block(connection: Connection, row: asyncpg.Record, why: str) -> dict[str, Any]:
-    await connection.execute(
-        "update refunds set status = 'blocked', settled_at = now(), outcome = $2 where id = $1", row["id"], why
-    )
-    await audit_in(
-        connection, "refund_blocked", row["run_id"], f"block_refund:{row['call_id']}", row["customer_id"],
-        refund_id=row["id"], order_id=row["order_id"], amount_cents=row["amount_cents"],
-        decision=row["decision"], decided_by=row["decided_by"], why=why,
+async def block(connection: Connection, row: asyncpg.Record, why: str) -> dict[str, Any]:
+    """Close one row without money, in the caller's transaction; its outcome, as the agent is told it."""
+    changed = await connection.fetchval(
+        "update refunds set status = 'blocked', settled_at = now(), outcome = $2 where id = $1 and settled_at is null"
+        " returning id",
+        row["id"], why,
     )  # fmt: skip
+    if changed is not None:
+        await audit_in(
+            connection, "refund_blocked", row["run_id"], f"block_refund:{row['call_id']}", row["customer_id"],
+            refund_id=row["id"], order_id=row["order_id"], amount_cents=row["amount_cents"],
+            decision=row["decision"], decided_by=row["decided_by"], why=why,
+        )  # fmt: skip
     return {"status": "blocked", "order_id": row["order_id"], "why": why}
 
 
@@ -182,5 +181,6 @@ async def decided_but_not_applied() -> list[dict[str, Any]]:
     """Rows whose decision is older than a minute and whose run has not acted on it: their wake-up may be lost."""
     return await fetch(
         "select id, request_id, decision from refunds"
-        " where settled_at is null and decision is not null and decided_at < now() - interval '1 minute' order by id"
+        " where settled_at is null and payment_started_at is null"
+        " and decided_at between now() - interval '1 day' and now() - interval '1 minute' order by id"
     )

@@ -21,6 +21,7 @@ import worker
 
 EMAIL_MAX_CHARS = 100_000
 RETRY_AFTER_MAX_SECONDS = 3600
+FOLLOW_UP = "Thank you for your patience. I could not finish this myself; a colleague will look at it and write to you."
 logger = logging.getLogger("customer-support")
 
 
@@ -60,10 +61,11 @@ async def audit_run_failed(failed: Any) -> None:
     run_id, event = failed["run_id"], failed["event"]
     error = (failed.get("error") or {}).get("message") or "the run was cancelled"
     await refunds.block_the_rest(run_id, f"the run ended: {error}"[:1000], pending=True)
+    unpaid = [row["id"] for row in await refunds.of_run(run_id) if row["settled_at"] is None]
     customer_id, text = (event["data"].get(name) for name in ("customer_id", "email_text"))
     await db.audit(
         "run_failed", run_id, "audit-run-failed", None if customer_id is None else str(customer_id)[:100],
-        event_id=event.get("id"), error=error, email_text=str(text)[:EMAIL_MAX_CHARS],
+        event_id=event.get("id"), error=error, payments_left_open=unpaid, email_text=str(text)[:EMAIL_MAX_CHARS],
     )  # fmt: skip
 
 
@@ -161,27 +163,31 @@ async def record_dev_decision(event: inngest.Event) -> None:
     no event decides anything.
     """
     approved, amount = event.data.get("approved"), event.data.get("amount_cents")
-    refund_id = await refunds.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
-    if refund_id is None or type(approved) is not bool or type(amount) not in {int, NoneType}:
+    refund = await refunds.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
+    if refund is None or type(approved) is not bool or type(amount) not in {int, NoneType}:
         return
-    note = str(event.data.get("reason") or "")
     await refunds.decide(
-        refund_id,
-        approved=approved,
-        by="dev-mode event",
-        note=note,
-        amount_cents=cast(int | None, amount),
-        key=event.id,
-    )
+        refund["id"], refund["digest"], approved=approved, by="dev-mode event",
+        note=str(event.data.get("reason") or ""), amount_cents=cast(int | None, amount), key=event.id,
+    )  # fmt: skip
 
 
 async def resume_agent(
     state: dict[str, Any], ticket: worker.Ticket, decisions: dict[str, Any], step_id: str, may_ask: bool
 ) -> worker.Outcome:
-    """Let the worker go on with what was decided; afterwards nothing that was decided is left open."""
-    with retries_that_fit():
-        outcome = await worker.resume(state, ticket, decisions, may_ask=may_ask)
-    await refunds.block_the_rest(ticket["run_id"], "approved, but the agent did not carry it out")
+    """Let the worker go on with what was decided; afterwards nothing that was decided is left open.
+
+    A state that a deploy has made unreadable is not guessed at: no money, and a reply that a person will follow up.
+    """
+    unpaid = "approved, but the agent did not carry it out"
+    try:
+        with retries_that_fit():
+            outcome = await worker.resume(state, ticket, decisions, may_ask=may_ask)
+    except worker.UnreadableStateError as error:
+        logger.error("Run %s cannot be resumed: %s", ticket["run_id"], error)
+        unpaid = "the run was saved by another version and could not be resumed"
+        outcome = worker.Outcome(reply=FOLLOW_UP, state=None, asked=[], refused=[])
+    await refunds.block_the_rest(ticket["run_id"], unpaid)
     await audit_refused(ticket, outcome, step_id)
     return outcome
 

@@ -18,6 +18,7 @@ from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
 
 import db
+import payments
 import policy
 import refunds
 from sandbox import EmptySandbox
@@ -56,6 +57,10 @@ class Outcome(TypedDict):
     refused: list[dict[str, Any]]
 
 
+class UnreadableStateError(RuntimeError):
+    """The saved state comes from another version and cannot be gone on from; nothing was done."""
+
+
 @function_tool(failure_error_function=None)
 async def lookup_customer(context: RunContextWrapper[Ticket]) -> str:
     """Look up the customer who wrote the email: email address, tier, refunds so far."""
@@ -75,7 +80,7 @@ async def issue_refund(context: ToolContext[Ticket], order_id: str, amount_cents
     """
     ticket = context.context
     return json.dumps(
-        await refunds.issue(
+        await payments.issue(
             ticket["run_id"], context.tool_call_id, ticket["customer_id"], order_id, amount_cents, reason
         )
     )
@@ -119,11 +124,18 @@ async def resume(
 ) -> Outcome:
     """Go on from a saved state. `decisions` maps a call id to its status ("approved" or another) and a note.
 
-    A call without a decision is rejected, and so are new requests unless `may_ask`. Raises as `answer` does, and the
-    SDK's UserError for a state that this version cannot read.
+    A call without a decision is rejected, and so are new requests unless `may_ask`. Raises as `answer` does, and
+    UnreadableStateError for a state that this version of the worker or of the SDK cannot go on from.
     """
     agent = build_agent()
-    restored: RunState[Ticket] = await RunState.from_json(agent, state, context_override=ticket, strict_context=True)
+    restored: RunState[Ticket]
+    try:
+        restored = await RunState.from_json(agent, state, context_override=ticket, strict_context=True)
+    except Exception as error:
+        raise UnreadableStateError(f"{type(error).__name__}: {error}") from error
+    gone = {call.name for call in restored.get_interruptions()} - {tool.name for tool in agent.tools}
+    if gone or not restored.get_interruptions():
+        raise UnreadableStateError(f"it waits for {', '.join(map(str, gone)) or 'nothing'}")
     for call in restored.get_interruptions():
         _, problem = policy.requested_refund(call.call_id, call.arguments)
         decision = decisions.get(call.call_id or "", {"status": "rejected", "why": problem})

@@ -1,0 +1,174 @@
+"""From a recorded yes to the money: the one place that pays, and the providers it pays through.
+
+`issue` believes the ledger, never its caller: there must be an approved row for exactly this customer, order, amount
+and reason, and no other payment for the order. `PAYMENTS` chooses the provider; the same key must never pay twice.
+There are two kinds of failure: DeclinedError says for certain that no money moved; every other exception leaves that
+open, and the call is repeated with the same key.
+"""
+
+import asyncio
+import os
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import asyncpg
+import stripe
+
+import refunds
+from db import Connection, audit_in, clean, fetch, transaction
+
+TIMEOUT_SECONDS = 10
+
+
+class DeclinedError(RuntimeError):
+    """The provider refused for good, and no money moved; the message is its reason."""
+
+
+class Provider(Protocol):
+    """Pays a refund of `amount_cents` for one order of one customer; returns the provider's reference."""
+
+    async def __call__(self, *, customer_id: str, order_id: str, amount_cents: int, key: str) -> str:
+        """Raise DeclinedError if it is certain that no money moved."""
+
+
+async def in_ledger_only(*, customer_id: str, order_id: str, amount_cents: int, key: str) -> str:
+    """The default: no provider, the row in the ledger is the refund. Safe to repeat."""
+    return f"ledger:{key[:16]}"
+
+
+async def with_stripe(*, customer_id: str, order_id: str, amount_cents: int, key: str) -> str:
+    """Refund the succeeded PaymentIntent whose metadata has this `order_id` and `customer_id`.
+
+    Needs STRIPE_API_KEY. Raises DeclinedError when there is no such payment or Stripe refuses the request, StripeError
+    for what may succeed when repeated (no answer, 409, 429, 5xx).
+    """
+    client = stripe.StripeClient(
+        os.environ["STRIPE_API_KEY"],
+        base_addresses={"api": os.environ.get("STRIPE_API_BASE", "https://api.stripe.com")},
+        http_client=stripe.HTTPXClient(timeout=TIMEOUT_SECONDS),
+        # The engine repeats; here a second try would only hold a slot.
+        max_network_retries=0,
+    )
+    named = " AND ".join(
+        f"metadata['{name}']:'{_quoted(value)}'"
+        for name, value in {"order_id": order_id, "customer_id": customer_id}.items()
+    )
+    try:
+        payments = await client.v1.payment_intents.search_async({"query": f"{named} AND status:'succeeded'"})
+        if len(payments.data) != 1:
+            raise DeclinedError(f"Stripe has {len(payments.data) or 'no'} payments of this customer for this order")
+        payment = payments.data[0].id
+        # Stripe forgets a key after a day (https://docs.stripe.com/api/idempotent_requests); the metadata stays.
+        earlier = await client.v1.refunds.list_async({"payment_intent": payment, "limit": 100})
+        for refund in earlier.data:
+            if refund.metadata is not None and "key" in refund.metadata and refund.metadata["key"] == key:
+                return refund.id
+        refund = await client.v1.refunds.create_async(
+            {"payment_intent": payment, "amount": amount_cents, "metadata": {"order_id": order_id, "key": key}},
+            {"idempotency_key": key},
+        )
+    except stripe.InvalidRequestError as error:
+        if error.http_status == HTTPStatus.CONFLICT:
+            raise  # The same key is being worked on.
+        raise DeclinedError(error.user_message or str(error)) from error
+    return refund.id
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+PROVIDERS: dict[str, Provider] = {"ledger": in_ledger_only, "stripe": with_stripe}
+
+
+def provider() -> Provider:
+    """The provider that `PAYMENTS` names (default: ledger). Raises ValueError for an unknown one or a missing key."""
+    name = os.environ.get("PAYMENTS", "ledger")
+    if name not in PROVIDERS:
+        raise ValueError(f"PAYMENTS is {name!r}: expected {' or '.join(PROVIDERS)}")
+    if name == "stripe" and not os.environ.get("STRIPE_API_KEY"):
+        raise ValueError("PAYMENTS=stripe needs STRIPE_API_KEY")
+    return PROVIDERS[name]
+
+
+async def issue(
+    run_id: str, call_id: str, customer_id: str, order_id: str, amount_cents: int, reason: str
+) -> dict[str, Any]:
+    """Pay an approved refund. Called again, it asks the provider with the same key, or only tells what happened.
+
+    Returns status "issued" with the amount paid in cents, or "blocked" with the reason; both have their audit row.
+    Raises what the provider raises while it is open whether it paid.
+    """
+    facts = clean([customer_id, refunds.order_key(order_id), amount_cents, reason])
+
+    async def begin(connection: Connection) -> dict[str, Any] | asyncpg.Record:
+        # Two runs that refund the same order take turns, so that the second sees what the first did.
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"{facts[0]} {facts[1]}")
+        row = await connection.fetchrow(
+            "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
+        )
+        if row is None or row["status"] in {"pending", "rejected", "expired", "blocked"}:
+            return {"status": "blocked", "order_id": facts[1], "why": "this refund has not been approved"}
+        if row["status"] == "issued":
+            return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
+        if row["digest"] != refunds.digest(*facts):
+            why = "the refund differs from the one that was approved"
+            if row["payment_started_at"] is not None:
+                return {"status": "blocked", "order_id": facts[1], "why": why}
+            return await refunds.block(connection, row, why)
+        if row["payment_started_at"] is not None:
+            return row
+        other = await connection.fetchval(
+            "select status from refunds where customer_id = $1 and order_id = $2 and id <> $3"
+            " and payment_started_at is not null and status <> 'blocked'",
+            facts[0], facts[1], row["id"],
+        )  # fmt: skip
+        if other is not None:
+            done = "has already been refunded" if other == "issued" else "is being refunded already"
+            return await refunds.block(connection, row, f"this order {done}")
+        await connection.execute("update refunds set payment_started_at = now() where id = $1", row["id"])
+        return row
+
+    async def finish(connection: Connection) -> dict[str, Any]:
+        changed = await connection.fetchval(
+            "update refunds set status = 'issued', settled_at = now(), outcome = $2"
+            " where id = $1 and status = 'approved' returning id",
+            row["id"], reference,
+        )  # fmt: skip
+        if changed is not None:
+            await audit_in(
+                connection, "refund_issued", run_id, f"issue_refund:{call_id}", row["customer_id"],
+                refund_id=row["id"], order_id=row["order_id"], amount_cents=row["approved_cents"],
+                approved_by=row["decided_by"], reference=reference,
+            )  # fmt: skip
+        return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
+
+    row = await transaction(begin)
+    if isinstance(row, dict):
+        return row
+    try:
+        reference = await provider()(
+            customer_id=row["customer_id"], order_id=row["order_id"], amount_cents=row["approved_cents"],
+            key=refunds.digest(run_id, call_id, row["approved_cents"], row["digest"]),
+        )  # fmt: skip
+    except DeclinedError as error:
+        why = f"the payment provider declined: {error}"
+        return await transaction(lambda connection: refunds.block(connection, row, why))
+    return await transaction(finish)
+
+
+async def finish_payments() -> int:
+    """Ask the provider again about payments whose outcome is open, because the run that began them is gone.
+
+    Returns how many there were. Raises what the provider raises, after all were asked.
+    """
+    rows = await fetch(
+        "select * from refunds where status = 'approved' and payment_started_at < now() - interval '10 minutes'"
+        " order by id"
+    )
+    facts = ("run_id", "call_id", "customer_id", "order_id", "amount_cents", "reason")
+    outcomes = await asyncio.gather(*(issue(*(row[name] for name in facts)) for row in rows), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return len(rows)

@@ -56,12 +56,13 @@ async def decide(
     `shown` is the digest of what the person saw. `amount_cents` lowers an approved amount. `key` names this decision:
     delivered again, it still stands.
     """
+    decision = "approved" if approved else "rejected"
 
     async def work(connection: Connection) -> str | None:
         row = await connection.fetchrow(
             "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
         )
-        if row is not None and row["decision_key"] == clean(key):
+        if row is not None and (row["decision_key"], row["decision"]) == (clean(key), decision):
             return None
         refusal = await _refusal(connection, row, shown, amount_cents, clean(key))
         if refusal is not None:
@@ -74,7 +75,7 @@ async def decide(
             "update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,"
             " approved_cents = case when $2 = 'approved' then coalesce($5, amount_cents) end, decision_key = $6"
             " where id = $1",
-            refund_id, "approved" if approved else "rejected", *clean([by, note]), amount_cents, clean(key),
+            refund_id, decision, *clean([by, note]), amount_cents, clean(key),
         )  # fmt: skip
         return None
 

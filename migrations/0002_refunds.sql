@@ -31,6 +31,8 @@ create table refunds (
     check ((decision is null) = (decided_at is null) and (decision is null) = (decided_by is null)),
     check ((decision is not distinct from 'approved') = (approved_cents is not null)),
     check ((status in ('issued', 'blocked')) = (settled_at is not null)),
+    check ((settled_at is null) = (outcome is null)),
+    check (payment_started_at is null or decision is not distinct from 'approved'),
     -- No yes, no money.
     check ((status = 'issued') <= (decision is not distinct from 'approved' and payment_started_at is not null))
 );
@@ -57,7 +59,7 @@ create index refund_history_refund on refund_history (refund_id, id);
 -- The rules of a refund's life, for every program and person that can reach the table.
 create function refunds_guard() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'DELETE' then
+    if tg_op in ('DELETE', 'TRUNCATE') then
         raise check_violation using message = 'a refund is never deleted';
     elsif tg_op = 'INSERT' then
         if new.status <> 'pending' then
@@ -76,23 +78,30 @@ begin
               is distinct from
               (old.decision, old.approved_cents, old.decided_by, old.decided_at, old.decision_note, old.decision_key) then
         raise check_violation using message = 'a decision is final';
+    elsif new.decision is distinct from old.decision and new.decision is distinct from new.status then
+        raise check_violation using message = 'a decision is made by a step of the refund''s life';
     elsif new.status <> old.status
           and (old.status, new.status) not in (
               ('pending', 'approved'), ('pending', 'rejected'), ('pending', 'expired'), ('pending', 'blocked'),
               ('approved', 'issued'), ('approved', 'blocked'), ('rejected', 'blocked'), ('expired', 'blocked')) then
         raise check_violation using message = format('a refund cannot go from %s to %s', old.status, new.status);
-    elsif new.status = 'approved' and old.status = 'pending' and now() >= old.expires_at then
+    elsif new.status in ('approved', 'rejected') and old.status = 'pending' and now() >= old.expires_at then
         raise check_violation using message = 'the time for a decision is up';
     elsif new.status = 'issued' and old.payment_started_at is null then
         raise check_violation using message = 'no payment was begun';
     elsif new.payment_started_at is distinct from old.payment_started_at
           and (old.payment_started_at is not null or old.status <> 'approved' or new.status <> 'approved') then
         raise check_violation using message = 'a payment begins once, on an approved refund';
+    elsif new.status = old.status and new.payment_started_at is not distinct from old.payment_started_at
+          and new is distinct from old then
+        raise check_violation using message = 'nothing changes between the steps of a refund''s life';
     end if;
     return new;
 end $$;
 create trigger refunds_guard before insert or update or delete on refunds
     for each row execute function refunds_guard();
+create trigger refunds_are_never_emptied before truncate on refunds
+    for each statement execute function refunds_guard();
 
 create function refunds_remember() returns trigger language plpgsql as $$
 begin
@@ -101,13 +110,15 @@ begin
         values (new.id, 'pending', 'run ' || new.run_id, new.reason);
     elsif new.status in ('approved', 'rejected', 'expired') and new.status <> old.status then
         insert into refund_history (refund_id, event, actor, why)
-        values (new.id, new.status, new.decided_by, coalesce(new.decision_note, ''));
+        values (new.id, new.status, new.decided_by,
+                concat_ws(': ', format('%s of %s cents', new.approved_cents, new.amount_cents),
+                          coalesce(nullif(new.decision_note, ''), 'no reason given')));
     elsif new.status <> old.status then
         insert into refund_history (refund_id, event, actor, why)
         values (new.id, new.status, 'run ' || new.run_id, coalesce(new.outcome, ''));
     elsif new.payment_started_at is distinct from old.payment_started_at then
         insert into refund_history (refund_id, event, actor, why)
-        values (new.id, 'payment begun', 'run ' || new.run_id, '');
+        values (new.id, 'payment begun', 'run ' || new.run_id, 'approved by ' || new.decided_by);
     end if;
     return null;
 end $$;
@@ -120,3 +131,5 @@ begin
 end $$;
 create trigger refund_history_guard before update or delete on refund_history
     for each row execute function refund_history_guard();
+create trigger refund_history_is_never_emptied before truncate on refund_history
+    for each statement execute function refund_history_guard();

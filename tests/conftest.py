@@ -8,7 +8,8 @@ import pytest
 from tests.ports import free_port
 
 # Before anything imports the app, which reads its settings once.
-for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "REFUND_LIMIT_CENTS"):
+FOREIGN = "OPENAI_API_KEY OPENAI_BASE_URL INNGEST_EVENT_KEY INNGEST_SIGNING_KEY REFUND_LIMIT_CENTS PAYMENTS"
+for name in [*FOREIGN.split(), "STRIPE_API_KEY", "STRIPE_API_BASE", "ENCRYPTION_KEY"]:
     os.environ.pop(name, None)
 os.environ |= {
     "PYTHON_DOTENV_DISABLED": "1",
@@ -22,6 +23,7 @@ os.environ |= {
 
 import db  # noqa: E402
 from offline.postgres import EmbeddedPostgres  # noqa: E402
+from tests.ledger import rewrite  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +38,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 async def database(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
     """The tables as after `python db.py`: the five customers and nothing else."""
     await db.migrate()
-    await db.fetch("truncate audit_log, refunds, customers restart identity")
+    await rewrite("truncate audit_log, refunds, refund_history, customers restart identity")
     await db.migrate()
     yield
     await db.close()

@@ -12,6 +12,7 @@ import refunds
 import steps
 import worker
 from tests.durable.driver import Engine, actions, ledger
+from tests.ledger import decide, rewrite
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
 TWO_ORDERS = "I was charged twice for order A-1001, $49.00, and order A-1002 failed but you took $20.00."
@@ -168,7 +169,7 @@ async def test_a_hostile_customer_id_is_only_a_name(engine: Engine, customer_id:
 
 async def test_a_forged_wake_up_leads_back_to_waiting_for_what_is_left(engine: Engine) -> None:
     event_id = await paused(engine)
-    await db.fetch("update refunds set expires_at = now() + interval '1 hour'")
+    await rewrite("update refunds set expires_at = now() + interval '1 hour'")
     await engine.decide(request_id=event_id)
     await engine.settle()
     assert await ledger() == [("pending", None)]
@@ -208,15 +209,15 @@ async def test_outside_dev_mode_an_event_alone_decides_nothing(engine: Engine, m
     await engine.decide(approved=True, customer_id="cust_002")
     await engine.settle()
     assert await ledger() == [("pending", None)]
-    assert await refunds.decide(1, approved=True, by="ada")
+    assert await decide(1, approved=True, by="ada") is None
     await engine.decide(request_id=event_id)
     await engine.eventually(actions, ISSUED)
 
 
 async def test_a_recorded_decision_whose_event_was_lost_is_found_within_minutes(engine: Engine) -> None:
     await paused(engine)
-    assert await refunds.decide(1, approved=True, by="ada")
-    await db.fetch("update refunds set decided_at = now() - interval '2 minutes'")
+    assert await decide(1, approved=True, by="ada") is None
+    await rewrite("update refunds set decided_at = now() - interval '2 minutes'")
     await engine.advance(minutes=6)
     assert await actions() == ISSUED
 

@@ -23,8 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import db
+import payments
 import refunds
 from offline.postgres import EmbeddedPostgres
+from tests.ledger import decide
 from tests.ports import free_port
 
 NEON = "postgresql://ada:s3cr3t@ep-a-1.eu-central-1.aws.neon.tech/neondb"
@@ -300,8 +302,8 @@ async def test_everything_works_through_pgbouncer_in_transaction_mode(
     asked = [{"call_id": "call", "order_id": "A-1", "amount_cents": 100, "reason": "Duplicate charge"}]
     await refunds.open_requests("run", "request", "cust_001", asked)
     [row] = await refunds.of_run("run")
-    assert await refunds.decide(row["id"], approved=True, by="grace")
-    await refunds.issue("run", "call", "cust_001", "A-1", 100, "Duplicate charge")
+    assert await decide(row["id"], approved=True, by="grace") is None
+    await payments.issue("run", "call", "cust_001", "A-1", 100, "Duplicate charge")
     assert await raw(url, "select count(*) from audit_log where action = 'health_check'") == 30
     assert await raw(url, "select count(*) from refunds where status = 'issued'") == 1
 

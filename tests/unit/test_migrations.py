@@ -63,7 +63,7 @@ def folder(path: Path, **files: str) -> Path:
 
 async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: str) -> None:
     assert await db.migrate() == NAMES
-    assert await tables() == ["audit_log", "customers", "refunds", "schema_migrations"]
+    assert await tables() == ["audit_log", "customers", "refund_history", "refunds", "schema_migrations"]
     rows = await db.fetch("select id, email, tier from customers order by id")
     assert [tuple(row.values()) for row in rows] == db.SEED_CUSTOMERS
     assert [row[::2] for row in db.SEED_CUSTOMERS] == [

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import payments
 import policy
 import refunds
+from tests.ledger import decide
 
 GOOD: dict[str, Any] = {"order_id": "#a 1001", "amount_cents": 4900, "reason": "Duplicate charge"}
 ANYTHING = st.recursive(
@@ -110,8 +112,8 @@ async def issued(database: None) -> None:
     wanted = [GOOD | {"call_id": "call-1", "order_id": "A-1001"}, GOOD | {"call_id": "call-2", "order_id": "B-2"}]
     await refunds.open_requests("run-1", "event-1", "cust_001", wanted)
     row, _ = await refunds.of_run("run-1")
-    await refunds.decide(row["id"], approved=True, by="grace")
-    result = await refunds.issue("run-1", "call-1", "cust_001", "A-1001", 4900, "Duplicate charge")
+    await decide(row["id"], approved=True, by="grace")
+    result = await payments.issue("run-1", "call-1", "cust_001", "A-1001", 4900, "Duplicate charge")
     assert result["status"] == "issued"
 
 

@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import db
+import payments
 import refunds
+from tests.ledger import decide, rewrite
 
 pytestmark = pytest.mark.usefixtures("database")
 REASON = "Duplicate charge"
@@ -37,13 +39,13 @@ async def asked(run_id: str = "run-1", *refunds_asked: dict[str, Any], customer_
 async def approved(run_id: str = "run-1", *refunds_asked: dict[str, Any], **decision: Any) -> list[int]:
     ids = await asked(run_id, *refunds_asked)
     for refund_id in ids:
-        assert await refunds.decide(refund_id, approved=True, by="grace", **decision)
+        assert await decide(refund_id, approved=True, by="grace", **decision) is None
     return ids
 
 
 async def issue(run_id: str = "run-1", **changed: Any) -> dict[str, Any]:
     given_ = wanted() | {"customer_id": "cust_001"} | changed
-    return await refunds.issue(run_id, **given_)
+    return await payments.issue(run_id, **given_)
 
 
 async def ledger(what: str = "status", run_id: str = "run-1") -> list[Any]:
@@ -82,11 +84,11 @@ async def test_asking_again_changes_no_row_and_not_even_the_time_it_has_left() -
 
 async def test_one_email_can_hold_several_and_each_is_decided_by_itself() -> None:
     first, second, third = await asked("run-1", *(wanted(f"call-{n}", f"A-{n}", n * 100) for n in (1, 2, 3)))
-    assert await refunds.decide(first, approved=True, by="grace")
-    assert await refunds.decide(second, approved=False, by="grace", note="only one charge found")
+    assert await decide(first, approved=True, by="grace") is None
+    assert await decide(second, approved=False, by="grace", note="only one charge found") is None
     assert await ledger() == ["approved", "rejected", "pending"]
     assert await ledger("decision_note") == ["", "only one charge found", None]
-    assert await refunds.decide(third, approved=True, by="alan")
+    assert await decide(third, approved=True, by="alan") is None
     assert await ledger("decided_by") == ["grace", "grace", "alan"]
 
 
@@ -140,15 +142,18 @@ def test_an_order_spelled_as_its_key_is_that_key(order: str) -> None:
 async def test_two_approvers_at_once_and_only_the_first_counts() -> None:
     [refund_id] = await asked()
     by = [f"reviewer-{n}" for n in range(8)]
-    recorded = await asyncio.gather(*(refunds.decide(refund_id, approved=n % 2 == 0, by=by[n]) for n in range(8)))
-    assert recorded.count(True) == 1
-    assert await ledger("decided_by") == [by[recorded.index(True)]]
+    answers = await asyncio.gather(*(decide(refund_id, approved=n % 2 == 0, by=by[n]) for n in range(8)))
+    assert answers.count(None) == 1
+    first = answers.index(None)
+    assert await ledger("decided_by") == [by[first]]
+    told = f"it was already {'rejected' if first % 2 else 'approved'} by {by[first]}"
+    assert sorted(map(str, answers)) == ["None"] + [told] * 7
 
 
 async def test_a_decision_stands_and_a_second_one_is_refused() -> None:
     [refund_id] = await approved()
-    assert not await refunds.decide(refund_id, approved=False, by="alan")
-    assert not await refunds.decide(refund_id, approved=True, by="alan", amount_cents=1)
+    for again in ({"approved": False}, {"approved": True, "amount_cents": 1}):
+        assert await decide(refund_id, by="alan", **again) == "it was already approved by grace"
     assert (await ledger(), await ledger("approved_cents"), await ledger("decided_by")) == (
         ["approved"], [4900], ["grace"]
     )  # fmt: skip
@@ -156,9 +161,11 @@ async def test_a_decision_stands_and_a_second_one_is_refused() -> None:
 
 async def test_the_same_decision_delivered_again_decides_no_second_refund() -> None:
     first, second = await asked("run-1", wanted("call-1", "A-1"), wanted("call-2", "A-2"))
-    assert await refunds.decide(first, approved=True, by="grace", key="event-9")
-    assert not await refunds.decide(first, approved=True, by="grace", key="event-9")
-    assert not await refunds.decide(second, approved=True, by="grace", key="event-9")
+    for _ in range(3):
+        assert await decide(first, approved=True, by="grace", key="event-9") is None
+    assert await decide(first, approved=False, by="grace", key="event-9") == "it was already approved by grace"
+    used = "this decision was already used for another refund"
+    assert await decide(second, approved=True, by="grace", key="event-9") == used
     assert await ledger() == ["approved", "pending"]
 
 
@@ -166,8 +173,9 @@ async def test_the_same_decision_delivered_ten_times_at_once_decides_one_refund(
     ids = await asked("run-1", *(wanted(f"call-{n}", f"A-{n}") for n in range(50)))
     await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(10)))  # Connected before the race begins.
     for key in range(5):
-        ten = [refunds.decide(one, approved=True, by="grace", key=f"event-{key}") for one in ids[key::5]]
-        assert (await asyncio.gather(*ten)).count(True) == 1
+        ten = [decide(one, approved=True, by="grace", key=f"event-{key}") for one in ids[key::5]]
+        answers = await asyncio.gather(*ten)
+        assert sorted(map(str, answers)) == ["None"] + ["this decision was already used for another refund"] * 9
     assert (await ledger()).count("approved") == 5
 
 
@@ -175,7 +183,8 @@ async def test_the_same_decision_delivered_ten_times_at_once_decides_one_refund(
 @pytest.mark.parametrize("yes", [True, False])
 async def test_an_amount_above_the_one_asked_for_or_below_one_cent_is_no_decision(amount: int, yes: bool) -> None:
     [refund_id] = await asked()
-    assert not await refunds.decide(refund_id, approved=yes, by="grace", amount_cents=amount)
+    refusal = "the amount must be above 0 and at most 4900 cents"
+    assert await decide(refund_id, approved=yes, by="grace", amount_cents=amount) == refusal
     assert await ledger() == ["pending"]
 
 
@@ -189,24 +198,25 @@ async def test_an_approver_can_lower_the_amount_and_the_lower_one_is_paid() -> N
 
 async def test_a_decision_after_its_time_is_refused() -> None:
     [refund_id] = await asked()
-    await db.fetch("update refunds set expires_at = now() - interval '1 second'")
-    assert not await refunds.decide(refund_id, approved=True, by="grace")
-    assert not await refunds.decide(refund_id, approved=False, by="grace")
+    await rewrite("update refunds set expires_at = now() - interval '1 second'")
+    for approved_ in (True, False):
+        assert await decide(refund_id, approved=approved_, by="grace") == "the time for a decision is up"
     assert await ledger() == ["pending"]
 
 
 async def test_a_decision_on_a_refund_that_does_not_exist_is_refused() -> None:
-    assert not await refunds.decide(999, approved=True, by="grace")
+    assert await decide(999, approved=True, by="grace") == "there is no such refund"
 
 
 async def test_the_oldest_pending_refund_is_found_by_request_or_by_customer() -> None:
     [first] = await asked("run-1")
     second, third = await asked("run-2", wanted("call-1", "A-2"), wanted("call-2", "A-3"))
-    assert await refunds.oldest_pending(None, "cust_001") == first
-    assert await refunds.oldest_pending("event-of-run-2", "cust_002") == second
-    await refunds.decide(first, approved=False, by="grace")
-    await refunds.decide(second, approved=True, by="grace")
-    assert await refunds.oldest_pending(None, "cust_001") == third
+    digests = [row["digest"] for row in await db.fetch("select digest from refunds order by id")]
+    assert await refunds.oldest_pending(None, "cust_001") == {"id": first, "digest": digests[0]}
+    assert await refunds.oldest_pending("event-of-run-2", "cust_002") == {"id": second, "digest": digests[1]}
+    await decide(first, approved=False, by="grace")
+    await decide(second, approved=True, by="grace")
+    assert await refunds.oldest_pending(None, "cust_001") == {"id": third, "digest": digests[2]}
     for request_id, customer_id in [
         ("event-of-run-1", "cust_001"),
         (None, "cust_002"),
@@ -219,10 +229,10 @@ async def test_the_oldest_pending_refund_is_found_by_request_or_by_customer() ->
 async def test_what_nobody_decided_expires_and_a_decision_made_before_stands() -> None:
     first, _, third = await asked("run-1", *(wanted(f"call-{n}", f"A-{n}") for n in (1, 2, 3)))
     await asked("run-2", wanted("call-1", "A-4"))
-    await refunds.decide(first, approved=True, by="grace")
+    await decide(first, approved=True, by="grace")
     await refunds.expire("run-1", overdue_only=True)
     assert await ledger() == ["approved", "pending", "pending"]
-    await db.fetch("update refunds set expires_at = now() where id = $1", third)
+    await rewrite("update refunds set expires_at = now() where id = $1", third)
     await refunds.expire("run-1", overdue_only=True)
     assert await ledger() == ["approved", "pending", "expired"]
     await refunds.expire("run-1", overdue_only=False)
@@ -240,7 +250,9 @@ async def test_an_approved_refund_is_paid_with_one_audit_row_that_says_who_appro
     assert await paid() == (1, 1)
     [row] = await audited("refund_issued")
     assert (row["run_id"], row["customer_id"]) == ("run-1", "cust_001")
-    assert json.loads(row["detail"]) == {
+    detail = json.loads(row["detail"])
+    assert detail.pop("reference").startswith("ledger:")
+    assert detail == {
         "refund_id": refund_id, "order_id": "A-1001", "amount_cents": 4900, "approved_by": "grace"
     }  # fmt: skip
 
@@ -298,7 +310,7 @@ async def nothing(refund_id: int) -> None:
 
 
 async def reject(refund_id: int) -> None:
-    assert await refunds.decide(refund_id, approved=False, by="grace")
+    assert await decide(refund_id, approved=False, by="grace") is None
 
 
 async def let_expire(refund_id: int) -> None:
@@ -321,7 +333,7 @@ async def test_without_a_yes_nothing_is_paid_and_the_row_stays(happens: Callable
 
 async def test_an_approval_given_in_time_is_paid_after_its_time() -> None:
     await approved()
-    await db.fetch("update refunds set expires_at = now() - interval '1 hour'")
+    await rewrite("update refunds set expires_at = now() - interval '1 hour'")
     assert (await issue())["status"] == "issued"
 
 
@@ -374,7 +386,7 @@ async def test_other_orders_and_other_customers_are_paid_for_themselves() -> Non
     await approved("run-1", wanted("call-1", "A-1"), wanted("call-2", "A-2"))
     await asked("run-2", wanted("call-1", "A-1"), customer_id="cust_002")
     [row] = await refunds.of_run("run-2")
-    assert await refunds.decide(row["id"], approved=True, by="grace")
+    assert await decide(row["id"], approved=True, by="grace") is None
     await issue("run-1", call_id="call-1", order_id="A-1")
     await issue("run-1", call_id="call-2", order_id="A-2")
     await issue("run-2", customer_id="cust_002", order_id="A-1")
@@ -388,7 +400,7 @@ async def test_the_ledger_and_the_audit_row_are_written_together_or_not_at_all(m
         raise RuntimeError("the process is in trouble")
 
     with monkeypatch.context() as broken:
-        broken.setattr(refunds, "audit_in", fails)
+        broken.setattr(payments, "audit_in", fails)
         with pytest.raises(RuntimeError):
             await issue()
     assert await paid() == (0, 0)
@@ -402,14 +414,16 @@ async def test_the_ledger_and_the_audit_row_are_written_together_or_not_at_all(m
 
 async def test_what_was_decided_and_not_paid_is_closed_with_one_audit_row_each_however_often() -> None:
     yes, no, _, unpaid = await asked("run-1", *(wanted(f"call-{n}", f"A-{n}") for n in (1, 2, 3, 4)))
-    await refunds.decide(yes, approved=True, by="grace")
-    await refunds.decide(no, approved=False, by="grace", note="only one charge found")
-    await refunds.decide(unpaid, approved=True, by="grace")
+    await decide(yes, approved=True, by="grace")
+    await decide(no, approved=False, by="grace", note="only one charge found")
+    await decide(unpaid, approved=True, by="grace")
     await issue(call_id="call-1", order_id="A-1")
     for _ in range(3):
         await refunds.block_the_rest("run-1", "the agent did not carry it out")
     assert await ledger() == ["issued", "blocked", "pending", "blocked"]
-    assert await ledger("outcome") == [None, "only one charge found", None, "the agent did not carry it out"]
+    [reference, *others] = await ledger("outcome")
+    assert reference.startswith("ledger:")
+    assert others == ["only one charge found", None, "the agent did not carry it out"]
     assert await ledger("decision") == ["approved", "rejected", None, "approved"]
     assert len(await audited("refund_blocked")) == 2
     assert await paid() == (1, 1)
@@ -428,7 +442,7 @@ async def test_a_run_that_failed_closes_its_undecided_refunds_too_and_no_other_r
 async def test_a_yes_that_comes_after_the_run_failed_is_refused() -> None:
     [refund_id] = await asked()
     await refunds.block_the_rest("run-1", "the run failed", pending=True)
-    assert not await refunds.decide(refund_id, approved=True, by="grace")
+    assert await decide(refund_id, approved=True, by="grace") == "it is blocked: the run failed"
     assert (await issue())["status"] == "blocked"
     assert await paid() == (0, 0)
 
@@ -443,15 +457,15 @@ async def test_an_expired_refund_says_so() -> None:
 
 async def test_a_decision_not_acted_on_for_a_minute_is_found_until_its_run_acts() -> None:
     first, second = await asked("run-1", wanted("call-1", "A-1"), wanted("call-2", "A-2"))
-    await refunds.decide(first, approved=True, by="grace")
+    await decide(first, approved=True, by="grace")
     assert await refunds.decided_but_not_applied() == []
-    await db.fetch("update refunds set decided_at = now() - interval '61 seconds' where id = $1", first)
+    await rewrite("update refunds set decided_at = now() - interval '61 seconds' where id = $1", first)
     assert await refunds.decided_but_not_applied() == [
         {"id": first, "request_id": "event-of-run-1", "decision": "approved"}
     ]
     await issue(call_id="call-1", order_id="A-1")
     assert await refunds.decided_but_not_applied() == []
-    assert await refunds.decide(second, approved=False, by="grace")
+    assert await decide(second, approved=False, by="grace") is None
 
 
 async def test_a_customers_history_is_what_was_really_paid_and_what_waits() -> None:
@@ -501,8 +515,8 @@ async def test_two_paid_rows_for_one_order_are_refused_by_the_database() -> None
     await approved("run-1")
     await approved("run-2")
     await issue("run-1")
-    with pytest.raises(asyncpg.UniqueViolationError, match="refunds_issued_once_per_order"):
-        await db.fetch("update refunds set status = 'issued', settled_at = now() where run_id = 'run-2'")
+    with pytest.raises(asyncpg.UniqueViolationError, match="refunds_one_payment_per_order"):
+        await db.fetch("update refunds set payment_started_at = now() where run_id = 'run-2'")
 
 
 async def test_a_refund_for_a_stranger_is_refused_by_the_database() -> None:

@@ -17,6 +17,7 @@ import policy
 import refunds
 import steps
 import worker
+from tests.ledger import rewrite
 
 pytestmark = pytest.mark.usefixtures("database")
 DUPLICATE = "I was charged twice for order A-1001, $49.00."
@@ -359,7 +360,7 @@ async def test_when_the_time_is_up_what_is_pending_expires_and_what_was_decided_
 
 
 async def test_a_wake_up_after_its_time_expires_what_is_overdue_and_its_yes_comes_too_late(waiting: None) -> None:
-    await db.fetch("update refunds set expires_at = now() - interval '1 second' where run_id = 'run-1'")
+    await rewrite("update refunds set expires_at = now() - interval '1 second' where run_id = 'run-1'")
     verdict = await steps.read_decisions("run-1", decided(customer_id="cust_002", approved=True), dev=True)
     assert verdict["seconds_left"] == 0
     assert await statuses() == ["expired", "expired", "pending"]

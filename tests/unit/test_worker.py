@@ -20,6 +20,7 @@ import db
 import policy
 import refunds
 import worker
+from tests.ledger import decide
 
 pytestmark = pytest.mark.usefixtures("database")
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ async def approve(**changed: Any) -> dict[str, dict[str, Any]]:
     rows = await refunds.of_run(TICKET["run_id"])
     for row in rows:
         if row["status"] == "pending":
-            assert await refunds.decide(row["id"], approved=True, by="grace", **changed)
+            assert await decide(row["id"], approved=True, by="grace", **changed) is None
     return {row["call_id"]: {"status": "approved"} for row in rows}
 
 
@@ -217,8 +218,8 @@ async def test_a_state_with_the_same_arguments_is_paid() -> None:
 
 
 @pytest.mark.parametrize("state", [{}, {"$schemaVersion": "99.0"}])
-async def test_a_state_that_this_version_cannot_read_is_a_users_error(state: dict[str, Any]) -> None:
-    with pytest.raises(agents.UserError):
+async def test_a_state_that_this_version_cannot_read_is_said_to_be_unreadable(state: dict[str, Any]) -> None:
+    with pytest.raises(worker.UnreadableStateError, match="schema version"):
         await worker.resume(state, TICKET, {})
 
 
@@ -253,7 +254,7 @@ async def test_two_models_that_ask_for_the_same_order_pay_it_once(monkeypatch: p
     outcome = await worker.answer(DUPLICATE, ticket)
     await refunds.open_requests("run-2", "event-2", "cust_002", outcome["asked"])
     [row] = await refunds.of_run("run-2")
-    assert await refunds.decide(row["id"], approved=True, by="alan")
+    assert await decide(row["id"], approved=True, by="alan") is None
     done = await worker.resume(outcome["state"] or {}, ticket, {row["call_id"]: {"status": "approved"}})
     assert "already been refunded" in str(done["reply"])
     assert await issued() == [("A-1001", 4900)]

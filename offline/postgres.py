@@ -125,11 +125,15 @@ class EmbeddedPostgres:
 
         Raises PostgresError when the port was taken in between.
         """
+        self.halt(immediate)
+        if not self._launch():
+            raise PostgresError(f"port {self._port} was taken during the restart{self._log_tail()}")
+
+    def halt(self, immediate: bool = False) -> None:
+        """Stop and keep data and port, until `restart()`; connections are refused meanwhile."""
         if self._folder is None:
             raise PostgresError("not started")
         self._end_keeper("immediate" if immediate else "fast", "keep")
-        if not self._launch():
-            raise PostgresError(f"port {self._port} was taken during the restart{self._log_tail()}")
 
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing answers, until `resume()`."""

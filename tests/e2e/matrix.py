@@ -1,0 +1,52 @@
+"""Chooses where a misfortune strikes, tells the story with it, and compares what is left with an undisturbed telling.
+
+SEED chooses (default 1). SAMPLES is how many tellings there are per story and test, or `all`. AT=7 or AT=7:late is
+just that one.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tests.e2e.conftest import UNDISTURBED, Tell
+from tests.e2e.stage import Misfortune, Story
+
+Kind = Callable[[int, random.Random], Misfortune]
+SEED = os.environ.get("SEED", "1")
+
+
+def chosen(names: Sequence[str], kinds: Sequence[str], story: str, samples: int) -> list[tuple[int, str]]:
+    """Which points, with which kind of misfortune: every name once before any comes a second time."""
+    if "AT" in os.environ:
+        number, _, name = os.environ["AT"].partition(":")
+        return [(int(number), name or kinds[0])]
+    everything = [(at, kind) for at in range(len(names)) for kind in kinds]
+    random.Random(f"{SEED} {story} {kinds}").shuffle(everything)
+    seen: Counter[tuple[str, str]] = Counter()
+    turns = []
+    for at, kind in everything:
+        turns.append((seen[names[at], kind], at, kind))
+        seen[names[at], kind] += 1
+    turns.sort(key=lambda turn: turn[0])
+    everything = [(at, kind) for _, at, kind in turns]
+    wanted = os.environ.get("SAMPLES", str(samples))
+    return everything if wanted == "all" else everything[: int(wanted)]
+
+
+async def survives(tell: Tell, story: Story, kinds: dict[str, Kind], samples: int, *, calls: bool = False) -> None:
+    """Assert that the story, told with each chosen misfortune, leaves what it leaves without."""
+    undisturbed = await tell(story, UNDISTURBED)
+    names = undisturbed.calls if calls else undisturbed.points
+    assert names, "nothing happened"
+    for at, kind in chosen(names, list(kinds), story.name, samples):
+        where = names[at] if at < len(names) else "unknown"
+        test = os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0]
+        again = f"SEED={SEED} AT='{at}:{kind}' python -m pytest '{test}'"
+        replay = f"{story.name}, {kind} at {at} of {len(names)} ({where}); again: {again}"
+        try:
+            telling = await tell(story, kinds[kind](at, random.Random(f"{SEED} {at} {kind}")))
+        except Exception as error:
+            raise AssertionError(replay) from error
+        assert telling.left == undisturbed.left, replay
+        assert telling.struck, f"it did not happen: {replay}"

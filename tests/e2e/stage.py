@@ -1,0 +1,215 @@
+"""Where a story is told: an engine, the app as a process, a proxy between the two, and at most one misfortune."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+
+import db
+from offline.inngest_server import DevServer
+from offline.postgres import EmbeddedPostgres
+from tests.durable.driver import Engine
+from tests.e2e import killable_app
+from tests.e2e.proxy import Mishap, Proxy
+from tests.ports import free_port
+
+# A new process has everything imported: what a kill costs is the retry, not the start.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.e2e.killable_app"])
+
+Question = Callable[[], Awaitable[Any]]
+Strike = Callable[["Stage"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Misfortune:
+    """What goes wrong: at point number `at` the app is killed, or stands still for `strike`; or a call has a mishap."""
+
+    at: int | None = None
+    strike: Strike | None = None
+    mishap: Mishap | None = None
+    query_seconds: float = 15.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """An email (or a cron), the people in it, and how it ends. `model` is the MODEL it is told with."""
+
+    name: str
+    tell: Callable[["Stage"], Awaitable[None]]
+    model: str = "rule-based"
+
+
+@dataclass
+class Telling:
+    """What one telling of a story came to."""
+
+    points: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    steps: set[str] = field(default_factory=set)
+    left: dict[str, Any] = field(default_factory=dict)
+    struck: bool = False
+
+
+class Stage:
+    """One story's engine, proxy and app process; the process is started again whenever it is found dead."""
+
+    def __init__(self, postgres: EmbeddedPostgres, folder: Path, misfortune: Misfortune, model: str) -> None:
+        url = os.environ["INNGEST_DEV"]
+        self.postgres = postgres
+        self.server = DevServer(port=urlsplit(url).port or 0, poll=False, seed=1)
+        self.engine = Engine(url, self.server)
+        self._misfortune = misfortune
+        self._log = folder / "points"
+        self._log.write_text("")
+        self._environment = {name: os.environ[name] for name in ("MODEL_PROVIDER",)}
+        self._environment |= {"MODEL": model, "DATABASE_URL": postgres.url}
+        self._port = free_port()
+        self._proxy = Proxy(self._port, misfortune.mishap)
+        self._process: BaseProcess | None = None
+        self._striking: asyncio.Task[None] | None = None
+        self.struck = False
+
+    async def __aenter__(self) -> Self:
+        await self.server.start()
+        # At any time of day: five minutes to the next tick of the one cron, most of a day to that of the other.
+        now = self.server.now()
+        ten = now.replace(hour=10, minute=0, second=1) + timedelta(days=1)
+        await self.server.advance(ten - now)
+        await self._proxy.start()
+        await self._start(self._misfortune.at)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._striking is not None:
+            self._striking.cancel()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        await self._proxy.stop()
+        await self.server.stop()
+
+    async def until(self, question: Question, expected: Any, *, again: Question | None = None) -> None:
+        """Let time pass, a retry delay at once, and restart the app if it is dead, until the answer is as expected.
+
+        `again` is done every five minutes meanwhile.
+        """
+        answer = None
+        for number in range(1, 61):
+            await self.server.settle()
+            await self._struck()
+            if (answer := await patiently(question)) == expected:
+                return
+            if self._process is not None and not self._process.is_alive():
+                self.struck = True
+                await self._start(None)
+            await self.engine.advance(seconds=30)
+            if again is not None and number % 10 == 0:
+                await again()
+        raise AssertionError(f"expected {expected}, the last answer is {answer}")
+
+    async def end(self) -> Telling:
+        """Let everything come to an end; what happened and what is left."""
+        await self.server.settle()
+        await self._proxy.deliver_the_rest()
+        await self.server.settle()
+        await self._struck(patience=0.3)
+        if self._process is not None:
+            # The last point is passed after the engine has its answer: the process may be dying still.
+            self._process.join(0.3 if self._misfortune.at is not None and self._misfortune.strike is None else 0)
+            self.struck = self.struck or not self._process.is_alive() or self._proxy.happened
+        runs = self.server.runs()
+        return Telling(
+            self._log.read_text().splitlines(),
+            self._proxy.calls,
+            {f"{run.function.local_id}: {step.name}" for run in runs for step in run.steps.values()},
+            await patiently(left_behind),
+            self.struck,
+        )
+
+    async def _start(self, at: int | None) -> None:
+        misfortune = self._misfortune
+        how = signal.SIGSTOP if misfortune.strike else signal.SIGKILL
+        self._process = processes.Process(
+            target=killable_app.serve,
+            args=(self._port, self._environment, self._log, at, how, misfortune.query_seconds),
+        )
+        self._process.start()
+        if at is not None and misfortune.strike is not None:
+            self._striking = asyncio.create_task(self._strike(misfortune.strike))
+        async with httpx.AsyncClient(base_url=self._proxy.origin) as http:
+            while True:
+                try:
+                    if (await http.put("/api/inngest")).is_success:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.01)
+
+    async def _strike(self, strike: Strike) -> None:
+        assert self._process is not None
+        process = psutil.Process(self._process.pid)
+        while process.status() != psutil.STATUS_STOPPED:
+            await asyncio.sleep(0.003)
+        self.struck = True
+        await strike(self)
+
+    def go_on(self) -> None:
+        """Wake the app from the point at which it stands still."""
+        assert self._process is not None
+        os.kill(self._process.pid or 0, signal.SIGCONT)
+
+    async def _struck(self, patience: float = 0.0) -> None:
+        """Wait for the end of what has begun to happen; for its beginning `patience` seconds."""
+        if self._striking is None:
+            return
+        deadline = asyncio.get_running_loop().time() + patience
+        while not self.struck and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.003)
+        if self.struck:
+            await self._striking
+            await self.server.settle()
+
+
+async def patiently(question: Question) -> Any:
+    """The answer, also from a database that is just away."""
+    for _ in range(400):
+        try:
+            return await question()
+        except db.DROPPED:
+            await asyncio.sleep(0.05)
+    return await question()
+
+
+async def left_behind() -> dict[str, Any]:
+    """Audit trail, ledger and its history, without what differs from run to run and without refused decisions."""
+    numbered = (
+        "with runs as (select run_id, 'run ' || row_number() over (order by min(id)) as name from refunds group by 1)"
+    )
+    return {
+        "trail": await db.fetch(
+            "select action, customer_id, split_part(key, ':', 2) as step, detail::jsonb ->> 'reply' as reply,"
+            " detail::jsonb ->> 'why' as why, detail::jsonb ->> 'amount_cents' as cents,"
+            " detail::jsonb ->> 'error' as error from audit_log order by 2, 1, 3, 4, 5"
+        ),
+        "ledger": await db.fetch(
+            "select customer_id, order_id, amount_cents, status, decision, approved_cents, decided_by,"
+            " regexp_replace(outcome, '^ledger:.*', 'ledger') as outcome,"
+            " payment_started_at is null as unpaid from refunds order by id"
+        ),
+        "history": await db.fetch(
+            f"{numbered} select refund_id, event, coalesce(runs.name, actor) as actor,"  # noqa: S608
+            " regexp_replace(why, '^ledger:.*', 'ledger') as why from refund_history"
+            " left join runs on actor = 'run ' || run_id where event <> 'decision refused' order by refund_id, id"
+        ),
+    }

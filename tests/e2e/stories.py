@@ -1,0 +1,172 @@
+"""The stories that the matrix of misfortunes is told with: together they pass every step of every function.
+
+`test_every_step_of_every_function_has_a_story` fails when a new step is in none.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import db
+import refunds
+from tests.durable.driver import actions, ledger
+from tests.e2e.stage import Stage, Story, patiently
+from tests.ledger import decide as decided
+from tests.ledger import rewrite
+
+DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
+TWO_ORDERS = "I was charged twice for order A-1001, $49.00, and order A-1002 failed but you took $20.00."
+PENDING = ("pending", None)
+STORIES: dict[str, Story] = {}
+
+
+def story(model: str = "rule-based") -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+    """Add a story, called as its function is."""
+
+    def add(tell: Callable[[Stage], Awaitable[None]]) -> None:
+        STORIES[tell.__name__] = Story(tell.__name__, tell, model)
+
+    return add
+
+
+async def decide(refund_id: int, *, approved: bool) -> None:
+    """A person decides in the ledger, under a name."""
+    assert await patiently(lambda: decided(refund_id, approved=approved, by="grace", key=f"g-{refund_id}")) is None
+
+
+async def unsettled() -> int:
+    rows = await db.fetch("select from refunds where settled_at is null")
+    return len(rows)
+
+
+async def backdate(column: str) -> None:
+    """Make something in the ledger eleven minutes older."""
+    statement = f"update refunds set {column} = now() - interval '11 minutes' returning id"  # noqa: S608
+    await patiently(lambda: rewrite(statement))
+
+
+@story()
+async def plain(stage: Stage) -> None:
+    await stage.engine.email("How long does shipping to Norway take?")
+    await stage.until(actions, {"message_received": 1, "message_sent": 1})
+
+
+@story()
+async def approved(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.engine.decide(approved=True, request_id=event_id)
+    await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+
+
+@story()
+async def lowered(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.engine.decide(approved=True, request_id=event_id, amount_cents=1500)
+    await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+
+
+@story()
+async def rejected(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.engine.decide(approved=False, request_id=event_id, reason="we see one charge only")
+    await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
+
+
+@story()
+async def expired(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.engine.advance(hours=3, minutes=50)
+    await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
+
+
+@story()
+async def two_refunds(stage: Stage) -> None:
+    event_id = await stage.engine.email(TWO_ORDERS)
+    await stage.until(ledger, [PENDING, PENDING])
+    await decide(1, approved=True)
+    await stage.engine.decide(request_id=event_id)
+    await stage.until(ledger, [("approved", "approved"), PENDING])
+    await decide(2, approved=False)
+    await wake(stage, event_id)
+    ended = {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
+    await stage.until(actions, ended, again=lambda: wake(stage, event_id))
+
+
+async def wake(stage: Stage, request_id: str) -> None:
+    """Send a wake-up, as the cron does for a decision that nobody acted on: one may find nobody waiting yet."""
+    await stage.engine.decide(request_id=request_id)
+
+
+@story("rule-based:asks-again")
+async def asks_again(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await decide(1, approved=True)
+    await wake(stage, event_id)
+    await stage.until(ledger, [("issued", "approved"), PENDING], again=lambda: wake(stage, event_id))
+    await decide(2, approved=True)
+    await wake(stage, event_id)
+    ended = {"message_received": 1, "refund_issued": 2, "message_sent": 1}
+    await stage.until(actions, ended, again=lambda: wake(stage, event_id))
+
+
+@story("rule-based:forgets")
+async def twice(stage: Stage) -> None:
+    for number in (1, 2):
+        event_id = await stage.engine.email(DOUBLE)
+        await stage.until(unsettled, 1)
+        await stage.engine.decide(approved=True, request_id=event_id)
+        await stage.until(sent, number)
+
+
+async def sent() -> int:
+    return (await actions()).get("message_sent", 0)
+
+
+@story("rule-based:greedy")
+async def impossible(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE)
+    await stage.engine.advance(minutes=40)
+    await stage.until(actions, {"message_received": 1, "run_failed": 1})
+
+
+@story()
+async def lost_wake_up(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await decide(1, approved=True)
+    await backdate("decided_at")
+    await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+
+
+@story()
+async def orphaned_payment(stage: Stage) -> None:
+    asked: list[dict[str, Any]] = [{"call_id": "c", "order_id": "A-7", "amount_cents": 100, "reason": "Double"}]
+    await patiently(lambda: refunds.open_requests("gone", "request", "cust_002", asked))
+    await decide(1, approved=True)
+    await patiently(lambda: db.fetch("update refunds set payment_started_at = now() returning id"))
+    await backdate("payment_started_at")
+    await stage.until(actions, {"refund_issued": 1})
+
+
+@story()
+async def unknown_customer(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE, "cust_404")
+    await stage.until(actions, {"run_failed": 1})
+
+
+@story()
+async def cancelled(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await patiently(stage.engine.cancel_all)
+    await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
+
+
+@story()
+async def fan_out(stage: Stage) -> None:
+    await stage.engine.invoke("customer-support-daily-health-check")
+    await stage.until(actions, {"health_check": 3})

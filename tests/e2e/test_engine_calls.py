@@ -1,0 +1,32 @@
+"""Whatever the network does to the engine's calls, a story ends as it ends undisturbed.
+
+A proxy between the engine and the app loses, doubles or delays one call.
+"""
+
+from typing import get_args
+
+import pytest
+
+from tests.durable.driver import OFFICIAL
+from tests.e2e.conftest import Tell
+from tests.e2e.matrix import Kind, survives
+from tests.e2e.proxy import How, Mishap
+from tests.e2e.stage import Misfortune
+from tests.e2e.stories import STORIES
+
+pytestmark = [
+    pytest.mark.skipif(bool(OFFICIAL), reason="each lost call costs a real retry delay on the official server"),
+    pytest.mark.timeout(3600),
+]
+
+
+def misfortune(how: How) -> Kind:
+    return lambda at, rng: Misfortune(mishap=Mishap(at, how, after=rng.choice([1, 2, 3, 1000])))
+
+
+KINDS: dict[str, Kind] = {how: misfortune(how) for how in get_args(How)}
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_a_call_gone_wrong_leaves_what_an_undisturbed_run_leaves(tell: Tell, story: str) -> None:
+    await survives(tell, STORIES[story], KINDS, samples=1, calls=True)

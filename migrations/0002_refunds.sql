@@ -111,8 +111,8 @@ begin
     elsif new.status in ('approved', 'rejected', 'expired') and new.status <> old.status then
         insert into refund_history (refund_id, event, actor, why)
         values (new.id, new.status, new.decided_by,
-                concat_ws(': ', format('%s of %s cents', new.approved_cents, new.amount_cents),
-                          coalesce(nullif(new.decision_note, ''), 'no reason given')));
+                case new.status when 'approved' then format('%s of %s cents: ', new.approved_cents, new.amount_cents)
+                                else '' end || coalesce(nullif(new.decision_note, ''), 'no reason given'));
     elsif new.status <> old.status then
         insert into refund_history (refund_id, event, actor, why)
         values (new.id, new.status, 'run ' || new.run_id, coalesce(new.outcome, ''));

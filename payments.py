@@ -8,20 +8,26 @@ open, and the call is repeated with the same key.
 
 import asyncio
 import os
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import asyncpg
 import stripe
 
+import policy
 import refunds
 from db import Connection, audit_in, clean, fetch, transaction
 
 TIMEOUT_SECONDS = 10
+# Final states of a refund of Stripe's in which the customer got nothing.
+NOT_PAID = {"failed", "canceled"}
 
 
 class DeclinedError(RuntimeError):
     """The provider refused for good, and no money moved; the message is its reason."""
+
+
+class NothingFoundError(DeclinedError):
+    """There is nothing to refund. After an earlier try, which found it, this says nothing about the money."""
 
 
 class Provider(Protocol):
@@ -37,45 +43,64 @@ async def in_ledger_only(*, customer_id: str, order_id: str, amount_cents: int, 
 
 
 async def with_stripe(*, customer_id: str, order_id: str, amount_cents: int, key: str) -> str:
-    """Refund the succeeded PaymentIntent whose metadata has this `order_id` and `customer_id`.
+    """Refund the succeeded PaymentIntent whose metadata has this `order_id` and `customer_id`, if nobody did before.
 
-    Needs STRIPE_API_KEY. Raises DeclinedError when there is no such payment or Stripe refuses the request, StripeError
-    for what may succeed when repeated (no answer, 409, 429, 5xx).
+    Needs STRIPE_API_KEY. Raises DeclinedError when there is no such payment, it has another refund or Stripe refuses,
+    and StripeError for what may succeed when repeated (no answer, 401, 409, 429, 5xx).
     """
+    http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
     client = stripe.StripeClient(
         os.environ["STRIPE_API_KEY"],
-        base_addresses={"api": os.environ.get("STRIPE_API_BASE", "https://api.stripe.com")},
-        http_client=stripe.HTTPXClient(timeout=TIMEOUT_SECONDS),
+        base_addresses={"api": os.environ.get("STRIPE_API_BASE") or "https://api.stripe.com"},
+        http_client=http,
         # The engine repeats; here a second try would only hold a slot.
         max_network_retries=0,
-    )
+    ).v1
     named = " AND ".join(
         f"metadata['{name}']:'{_quoted(value)}'"
         for name, value in {"order_id": order_id, "customer_id": customer_id}.items()
     )
     try:
-        payments = await client.v1.payment_intents.search_async({"query": f"{named} AND status:'succeeded'"})
-        if len(payments.data) != 1:
-            raise DeclinedError(f"Stripe has {len(payments.data) or 'no'} payments of this customer for this order")
-        payment = payments.data[0].id
-        # Stripe forgets a key after a day (https://docs.stripe.com/api/idempotent_requests); the metadata stays.
-        earlier = await client.v1.refunds.list_async({"payment_intent": payment, "limit": 100})
-        for refund in earlier.data:
-            if refund.metadata is not None and "key" in refund.metadata and refund.metadata["key"] == key:
-                return refund.id
-        refund = await client.v1.refunds.create_async(
-            {"payment_intent": payment, "amount": amount_cents, "metadata": {"order_id": order_id, "key": key}},
-            {"idempotency_key": key},
-        )
-    except stripe.InvalidRequestError as error:
-        if error.http_status == HTTPStatus.CONFLICT:
-            raise  # The same key is being worked on.
-        raise DeclinedError(error.user_message or str(error)) from error
-    return refund.id
+        payments = (await client.payment_intents.search_async({"query": f"{named} AND status:'succeeded'"})).data
+        refunded = []
+        for payment in payments:
+            # Stripe forgets a key after a day (https://docs.stripe.com/api/idempotent_requests); the metadata stays.
+            for refund in (await client.refunds.list_async({"payment_intent": payment.id, "limit": 100})).data:
+                if refund.metadata is not None and "key" in refund.metadata and refund.metadata["key"] == key:
+                    return _paid(refund)
+                refunded += [refund.id] if refund.status not in NOT_PAID else []
+        if not payments:
+            raise NothingFoundError("Stripe has no payment of this customer for this order")
+        if len(payments) > 1:
+            raise DeclinedError(f"Stripe has {len(payments)} payments of this customer for this order")
+        if refunded:
+            raise DeclinedError(f"Stripe already has a refund of this payment: {', '.join(refunded)}")
+        try:
+            return _paid(
+                await client.refunds.create_async(
+                    {
+                        "payment_intent": payments[0].id,
+                        "amount": amount_cents,
+                        "metadata": {"order_id": order_id, "key": key},
+                    },
+                    {"idempotency_key": key},
+                )
+            )
+        except stripe.InvalidRequestError as error:
+            # The same key gets the same answer: had it paid before, it would have said so again.
+            raise DeclinedError(error.user_message or str(error)) from error
+    finally:
+        await http.close_async()  # type: ignore[no-untyped-call]
 
 
 def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _paid(refund: stripe.Refund) -> str:
+    if refund.status in NOT_PAID:
+        raise DeclinedError(f"Stripe's refund {refund.id} is {refund.status}")
+    return refund.id
 
 
 PROVIDERS: dict[str, Provider] = {"ledger": in_ledger_only, "stripe": with_stripe}
@@ -83,7 +108,7 @@ PROVIDERS: dict[str, Provider] = {"ledger": in_ledger_only, "stripe": with_strip
 
 def provider() -> Provider:
     """The provider that `PAYMENTS` names (default: ledger). Raises ValueError for an unknown one or a missing key."""
-    name = os.environ.get("PAYMENTS", "ledger")
+    name = os.environ.get("PAYMENTS") or "ledger"
     if name not in PROVIDERS:
         raise ValueError(f"PAYMENTS is {name!r}: expected {' or '.join(PROVIDERS)}")
     if name == "stripe" and not os.environ.get("STRIPE_API_KEY"):
@@ -110,7 +135,7 @@ async def issue(
         if row is None or row["status"] in {"pending", "rejected", "expired", "blocked"}:
             return {"status": "blocked", "order_id": facts[1], "why": "this refund has not been approved"}
         if row["status"] == "issued":
-            return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
+            return _issued(row)
         if row["digest"] != refunds.digest(*facts):
             why = "the refund differs from the one that was approved"
             if row["payment_started_at"] is not None:
@@ -118,6 +143,8 @@ async def issue(
             return await refunds.block(connection, row, why)
         if row["payment_started_at"] is not None:
             return row
+        if row["approved_cents"] >= policy.refund_limit():
+            return await refunds.block(connection, row, f"the limit is now {policy.refund_limit()} cents")
         other = await connection.fetchval(
             "select status from refunds where customer_id = $1 and order_id = $2 and id <> $3"
             " and payment_started_at is not null and status <> 'blocked'",
@@ -129,32 +156,43 @@ async def issue(
         await connection.execute("update refunds set payment_started_at = now() where id = $1", row["id"])
         return row
 
-    async def finish(connection: Connection) -> dict[str, Any]:
-        changed = await connection.fetchval(
-            "update refunds set status = 'issued', settled_at = now(), outcome = $2"
-            " where id = $1 and status = 'approved' returning id",
-            row["id"], reference,
-        )  # fmt: skip
-        if changed is not None:
-            await audit_in(
-                connection, "refund_issued", run_id, f"issue_refund:{call_id}", row["customer_id"],
-                refund_id=row["id"], order_id=row["order_id"], amount_cents=row["approved_cents"],
-                approved_by=row["decided_by"], reference=reference,
-            )  # fmt: skip
-        return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
-
     row = await transaction(begin)
     if isinstance(row, dict):
         return row
+    reference, why = None, ""
     try:
         reference = await provider()(
             customer_id=row["customer_id"], order_id=row["order_id"], amount_cents=row["approved_cents"],
             key=refunds.digest(run_id, call_id, row["approved_cents"], row["digest"]),
         )  # fmt: skip
     except DeclinedError as error:
+        if isinstance(error, NothingFoundError) and row["payment_started_at"] is not None:
+            raise
         why = f"the payment provider declined: {error}"
-        return await transaction(lambda connection: refunds.block(connection, row, why))
-    return await transaction(finish)
+
+    async def settle(connection: Connection) -> dict[str, Any]:
+        status = await connection.fetchval("select status from refunds where id = $1 for update", row["id"])
+        if reference is None and status != "issued":
+            return await refunds.block(connection, row, why)
+        if status == "approved":
+            await connection.execute(
+                "update refunds set status = 'issued', settled_at = now(), outcome = $2 where id = $1",
+                row["id"], reference,
+            )  # fmt: skip
+            await audit_in(
+                connection, "refund_issued", run_id, f"issue_refund:{call_id}", row["customer_id"],
+                refund_id=row["id"], order_id=row["order_id"], amount_cents=row["approved_cents"],
+                approved_by=row["decided_by"], reference=reference,
+            )  # fmt: skip
+        elif status != "issued":
+            raise RuntimeError(f"refund {row['id']} was paid ({reference}) while the ledger came to say {status}")
+        return _issued(row)
+
+    return await transaction(settle)
+
+
+def _issued(row: asyncpg.Record) -> dict[str, Any]:
+    return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
 
 
 async def finish_payments() -> int:

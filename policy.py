@@ -15,12 +15,17 @@ class UnbackedPromiseError(RuntimeError):
     """The reply says that money moves and the ledger does not; the reply must not be sent."""
 
 
+def refund_limit() -> int:
+    """What every refund must stay below, in cents: `REFUND_LIMIT_CENTS` (default 50000)."""
+    return int(os.environ.get("REFUND_LIMIT_CENTS") or "50000")
+
+
 def requested_refund(call_id: str | None, arguments: str | None) -> tuple[dict[str, Any], str | None]:
     """The refund that a paused tool call asks for, and what is wrong with it, if anything.
 
-    An amount is a whole number of cents, above 0 and below `REFUND_LIMIT_CENTS` (default 50000).
+    An amount is a whole number of cents, above 0 and below the limit.
     """
-    limit = int(os.environ.get("REFUND_LIMIT_CENTS") or "50000")
+    limit = refund_limit()
     try:
         given = json.loads(arguments or "")
         order_id, amount, reason = refunds.order_key(given["order_id"]), given["amount_cents"], given["reason"]

@@ -110,13 +110,23 @@ class Stage:
             await self._struck()
             if (answer := await patiently(question)) == expected:
                 return
-            if self._process is not None and not self._process.is_alive():
-                self.struck = True
-                await self._start(None)
-            await self.engine.advance(seconds=30)
+            await self.wait(seconds=30)
             if again is not None and number % 10 == 0:
                 await again()
         raise AssertionError(f"expected {expected}, the last answer is {answer}")
+
+    async def wait(self, **duration: float) -> None:
+        """Let time pass, not so much at once that a dead app could cost a run all its attempts."""
+        left = timedelta(**duration)
+        while left:
+            await self.server.settle()
+            await self._struck()
+            if self._process is not None and not self._process.is_alive():
+                self.struck = True
+                await self._start(None)
+            step = min(left, timedelta(seconds=30))
+            await self.server.advance(step)
+            left -= step
 
     async def end(self) -> Telling:
         """Let everything come to an end; what happened and what is left."""
@@ -194,13 +204,14 @@ async def patiently(question: Question) -> Any:
 async def left_behind() -> dict[str, Any]:
     """Audit trail, ledger and its history, without what differs from run to run and without refused decisions."""
     numbered = (
-        "with runs as (select run_id, 'run ' || row_number() over (order by min(id)) as name from refunds group by 1)"
+        "with runs as (select run_id, 'run ' || row_number() over (order by min(id)) as name from refunds group by 1),"
+        " numbers as (select id, row_number() over (order by id) as number from refunds)"
     )
     return {
         "trail": await db.fetch(
             "select action, customer_id, split_part(key, ':', 2) as step, detail::jsonb ->> 'reply' as reply,"
             " detail::jsonb ->> 'why' as why, detail::jsonb ->> 'amount_cents' as cents,"
-            " detail::jsonb ->> 'error' as error from audit_log order by 2, 1, 3, 4, 5"
+            " detail::jsonb ? 'error' as failed from audit_log order by 2, 1, 3, 4, 5"
         ),
         "ledger": await db.fetch(
             "select customer_id, order_id, amount_cents, status, decision, approved_cents, decided_by,"
@@ -208,8 +219,9 @@ async def left_behind() -> dict[str, Any]:
             " payment_started_at is null as unpaid from refunds order by id"
         ),
         "history": await db.fetch(
-            f"{numbered} select refund_id, event, coalesce(runs.name, actor) as actor,"  # noqa: S608
+            f"{numbered} select number, event, coalesce(runs.name, actor) as actor,"  # noqa: S608
             " regexp_replace(why, '^ledger:.*', 'ledger') as why from refund_history"
-            " left join runs on actor = 'run ' || run_id where event <> 'decision refused' order by refund_id, id"
+            " join numbers on refund_id = numbers.id left join runs on actor = 'run ' || run_id"
+            " where event <> 'decision refused' order by number, refund_history.id"
         ),
     }

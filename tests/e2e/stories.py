@@ -28,9 +28,10 @@ def story(model: str = "rule-based") -> Callable[[Callable[[Stage], Awaitable[No
     return add
 
 
-async def decide(refund_id: int, *, approved: bool) -> None:
-    """A person decides in the ledger, under a name."""
-    assert await patiently(lambda: decided(refund_id, approved=approved, by="grace", key=f"g-{refund_id}")) is None
+async def decide(number: int, *, approved: bool) -> None:
+    """A person decides the refund with this number (from 1) in the ledger, under a name."""
+    row = (await patiently(lambda: db.fetch("select id from refunds order by id")))[number - 1]
+    assert await patiently(lambda: decided(row["id"], approved=approved, by="grace", key=f"grace-{number}")) is None
 
 
 async def unsettled() -> int:
@@ -78,7 +79,7 @@ async def rejected(stage: Stage) -> None:
 async def expired(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
     await stage.until(ledger, [PENDING])
-    await stage.engine.advance(hours=3, minutes=50)
+    await stage.wait(hours=3, minutes=50)
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
 
 
@@ -129,7 +130,6 @@ async def sent() -> int:
 @story("rule-based:greedy")
 async def impossible(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.engine.advance(minutes=40)
     await stage.until(actions, {"message_received": 1, "run_failed": 1})
 
 

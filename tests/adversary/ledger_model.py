@@ -1,0 +1,247 @@
+"""The refund ledger as it should be, in plain Python, and what can be done to it: to the model, and to the real one."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import payments
+import refunds
+from tests.ledger import rewrite
+
+mood: ContextVar[str] = ContextVar("mood", default="pays")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One refund."""
+
+    run: str
+    call: str
+    order: str
+    cents: int
+    status: str = "pending"
+    decision: str | None = None
+    approved: int | None = None
+    key: str | None = None
+    begun: bool = False
+    late: bool = False
+    old: bool = False
+
+    @property
+    def settled(self) -> bool:
+        return self.status in {"issued", "blocked"}
+
+    @property
+    def life(self) -> list[str]:
+        """Its history."""
+        steps = ["pending", self.decision, "payment begun" if self.begun else None]
+        return [step for step in [*steps, self.status if self.settled else None] if step]
+
+
+@dataclass
+class Ledger:
+    """All refunds of one customer, and what the provider paid or declined, by row."""
+
+    rows: list[Row] = field(default_factory=list)
+    paid: set[int] = field(default_factory=set)
+    declined: set[int] = field(default_factory=set)
+
+    def copy(self) -> "Ledger":
+        return Ledger(list(self.rows), set(self.paid), set(self.declined))
+
+    def each(self, chosen: Callable[[Row], bool], **changes: object) -> None:
+        self.rows = [replace(row, **changes) if chosen(row) else row for row in self.rows]  # type: ignore[arg-type]
+
+    def find(self, run: str, call: str) -> int | None:
+        return next((n for n, row in enumerate(self.rows) if (row.run, row.call) == (run, call)), None)
+
+
+class Provider:
+    """Pays, or not, as the mood of the caller's context wants; a key has one answer for ever."""
+
+    def __init__(self) -> None:
+        self.paid: set[str] = set()
+        self.declined: set[str] = set()
+
+    async def __call__(self, *, key: str, **_: object) -> str:
+        await asyncio.sleep(0)
+        wanted = mood.get()
+        if key in self.declined or (wanted == "declines" and key not in self.paid):
+            self.declined.add(key)
+            raise payments.DeclinedError("no")
+        if key not in self.paid and wanted == "fails before":
+            raise TimeoutError
+        self.paid.add(key)
+        if wanted == "fails after":
+            raise TimeoutError
+        return "paid"
+
+
+class Operation(Protocol):
+    """Something done to the ledger."""
+
+    def model(self, ledger: Ledger) -> None:
+        """Do it to the model."""
+
+    async def do(self) -> None:
+        """Do it to the database."""
+
+
+@dataclass(frozen=True)
+class Open:
+    run: str
+    call: str
+    order: str
+    cents: int
+
+    def model(self, ledger: Ledger) -> None:
+        if ledger.find(self.run, self.call) is None:
+            ledger.rows.append(Row(self.run, self.call, self.order, self.cents))
+
+    async def do(self) -> None:
+        asked = {"call_id": self.call, "order_id": self.order, "amount_cents": self.cents, "reason": "r"}
+        await refunds.open_requests(self.run, self.run, "cust_002", [asked])
+
+
+@dataclass(frozen=True)
+class Decide:
+    """By the row's place; `cents` None is the amount asked for; `honest`: with the digest of the row."""
+
+    place: int
+    approved: bool
+    cents: int | None
+    honest: bool
+    key: str
+
+    def model(self, ledger: Ledger) -> None:
+        if self.place >= len(ledger.rows):
+            return
+        row = ledger.rows[self.place]
+        used = any(other.key == self.key for other in ledger.rows)
+        possible = self.cents is None or 0 < self.cents <= row.cents
+        if row.status == "pending" and not row.late and self.honest and possible and not used:
+            decision = "approved" if self.approved else "rejected"
+            ledger.rows[self.place] = replace(
+                row, status=decision, decision=decision, key=self.key,
+                approved=(self.cents or row.cents) if self.approved else None,
+            )  # fmt: skip
+
+    async def do(self) -> None:
+        rows = await rewrite("select id, digest from refunds order by id")
+        if self.place < len(rows):
+            row = rows[self.place]
+            await refunds.decide(
+                row["id"], row["digest"] if self.honest else "0", approved=self.approved, by="grace",
+                amount_cents=self.cents, key=self.key,
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Expire:
+    run: str
+    overdue_only: bool
+
+    def model(self, ledger: Ledger) -> None:
+        ledger.each(
+            lambda row: row.run == self.run and row.status == "pending" and (row.late or not self.overdue_only),
+            status="expired", decision="expired",
+        )  # fmt: skip
+
+    async def do(self) -> None:
+        await refunds.expire(self.run, overdue_only=self.overdue_only)
+
+
+@dataclass(frozen=True)
+class Issue:
+    """The amount is the one the agent says, which the ledger must not believe."""
+
+    run: str
+    call: str
+    order: str
+    cents: int
+    mood: str
+
+    def model(self, ledger: Ledger) -> None:
+        place = ledger.find(self.run, self.call)
+        if place is None or ledger.rows[place].status != "approved":
+            return
+        row = ledger.rows[place]
+        if (row.order, row.cents) != (self.order, self.cents):
+            if not row.begun:
+                ledger.rows[place] = replace(row, status="blocked")
+            return
+        if not row.begun:
+            if any(o.order == row.order and o.begun and o.status != "blocked" for o in ledger.rows):
+                ledger.rows[place] = replace(row, status="blocked")
+                return
+            row = ledger.rows[place] = replace(row, begun=True)
+        pay(ledger, place, self.mood)
+
+    async def do(self) -> None:
+        mood.set(self.mood)
+        try:
+            await payments.issue(self.run, self.call, "cust_002", self.order, self.cents, "r")
+        except TimeoutError:
+            assert self.mood.startswith("fails")
+
+
+def pay(ledger: Ledger, place: int, wanted: str) -> None:
+    """What the provider's answer does to a row whose payment has begun."""
+    if place in ledger.declined or (wanted == "declines" and place not in ledger.paid):
+        ledger.declined.add(place)
+        ledger.rows[place] = replace(ledger.rows[place], status="blocked")
+    elif place in ledger.paid or wanted != "fails before":
+        ledger.paid.add(place)
+        if wanted != "fails after":
+            ledger.rows[place] = replace(ledger.rows[place], status="issued")
+
+
+@dataclass(frozen=True)
+class BlockTheRest:
+    run: str
+    pending: bool
+
+    def model(self, ledger: Ledger) -> None:
+        ledger.each(
+            lambda row: row.run == self.run and not row.settled and not row.begun
+            and (row.decision is not None or self.pending),
+            status="blocked",
+        )  # fmt: skip
+
+    async def do(self) -> None:
+        await refunds.block_the_rest(self.run, "why", pending=self.pending)
+
+
+@dataclass(frozen=True)
+class TimePasses:
+    """Pending refunds become overdue, begun payments old."""
+
+    def model(self, ledger: Ledger) -> None:
+        ledger.each(lambda row: row.status == "pending", late=True)
+        ledger.each(lambda row: row.begun, old=True)
+
+    async def do(self) -> None:
+        await rewrite("update refunds set expires_at = now() where status = 'pending' returning id")
+        await rewrite(
+            "update refunds set payment_started_at = now() - interval '11 minutes'"
+            " where payment_started_at is not null returning id"
+        )
+
+
+@dataclass(frozen=True)
+class FinishPayments:
+    mood: str
+
+    def model(self, ledger: Ledger) -> None:
+        for place, row in enumerate(ledger.rows):
+            if row.status == "approved" and row.old:
+                pay(ledger, place, self.mood)
+
+    async def do(self) -> None:
+        mood.set(self.mood)
+        try:
+            await payments.finish_payments()
+        except TimeoutError:
+            assert self.mood.startswith("fails")

@@ -1,0 +1,109 @@
+"""Whatever the model, the email, the approver and the provider do: no cent without a yes, no order twice.
+
+The real functions, in this process, on the stand-in engine, with a Postgres and no network. After every example the
+invariants are read from the database.
+"""
+
+import logging
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import event, given, seed
+from hypothesis import strategies as st
+
+import inngest_app
+import payments
+import worker
+from offline.inngest_server import DevServer
+from tests.adversary import drawn, world
+from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
+from tests.durable.driver import OFFICIAL, Engine
+
+pytestmark = [
+    pytest.mark.skipif(bool(OFFICIAL), reason="every example lasts until all clocks have run out"),
+    pytest.mark.timeout(3600),
+]
+SEED = int(os.environ.get("SEED", "1"))
+PAYING = '{"order_id": "A-1001", "amount_cents": 4900, "reason": "Duplicate charge"}'
+
+
+@pytest.fixture
+async def adversary(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Production's rules, a model with a script, and customers with secrets."""
+    monkeypatch.setattr(inngest_app, "DEV", False)
+    monkeypatch.setenv("MODEL_PROVIDER", "tests.adversary.model:Provider")
+    original = worker._run
+
+    async def pay(**payment: Any) -> str:
+        return await world.Provider.present(**payment)
+
+    async def noted(*arguments: object, may_ask: bool) -> worker.Outcome:
+        writer.set(arguments[2]["customer_id"])  # type: ignore[index]
+        return await original(*arguments, may_ask=may_ask)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "_run", noted)
+    monkeypatch.setattr(logging.getLogger("customer-support"), "disabled", True)
+    monkeypatch.setitem(payments.PROVIDERS, "ledger", pay)
+
+
+async def tell(
+    app_url: str, emails: list[tuple[str, str]], script: Script, acts: list[drawn.Act], moods: list[str]
+) -> tuple[world.Approver, world.Provider]:
+    """Everything that was drawn, until all clocks have run out."""
+    world.Provider.present = payments.in_ledger_only
+    await world.begin()
+    provider = world.Provider.present = world.Provider(moods)
+    ScriptedModel.script = script
+    url, left = os.environ["INNGEST_DEV"], list(acts)
+    async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as server:
+        await server.synced("customer-support")
+        engine = Engine(url, server)
+        approver = world.Approver(engine)
+        for customer_id, text in emails:
+            await engine.email(text, customer_id)
+            await engine.settle()
+            for _ in range(2):
+                if left:
+                    await approver.do(left.pop(0))
+                    await engine.settle()
+        for _ in range(48):
+            if not server.engine.live:
+                break
+            if left:
+                await approver.do(left.pop(0))
+            await engine.advance(minutes=30)
+        assert not server.engine.live, "a run without end"
+    return approver, provider
+
+
+@given(
+    st.lists(drawn.emails, min_size=1, max_size=3),
+    drawn.scripts,
+    st.lists(drawn.acts, min_size=2, max_size=8),
+    drawn.provider_moods,
+)
+@seed(SEED)
+async def test_no_cent_moves_without_a_yes_to_exactly_it(
+    adversary: None,
+    email_app_url: str,
+    emails: list[tuple[str, str]],
+    script: Script,
+    acts: list[drawn.Act],
+    moods: list[str],
+) -> None:
+    approver, provider = await tell(email_app_url, emails, script, acts, moods)
+    rows = await world.check_money(approver, provider)
+    await world.check_ends(len(emails))
+    await world.check_secrets(script, drawn.CUSTOMERS)
+    event(f"{min(len(rows), 2)} asked, {min(len(approver.yes), 2)} approved, {min(len(provider.paid), 2)} paid")
+
+
+async def test_the_examples_can_lead_to_money(adversary: None, email_app_url: str) -> None:
+    """Or the invariants above would hold for want of a payment."""
+    script = Script([[Call("issue_refund", PAYING)], [Say("Done.", echo=True)]])
+    acts = [drawn.Act("approve", 0, 1.0, True)]
+    approver, provider = await tell(email_app_url, [("cust_002", "Hello")], script, acts, ["pays"])
+    await world.check_money(approver, provider)
+    assert list(provider.paid.values()) == [("cust_002", "A-1001", 4900)]

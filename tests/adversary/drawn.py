@@ -41,7 +41,7 @@ JUNK += ['{"order_id": "A-1001", "amount_cents": 1e2, "reason": "a float"}']
 @st.composite
 def arguments(draw: st.DrawFn) -> str:
     """Arguments of the refund tool: most of them right, some wrong, some no JSON."""
-    kind = draw(st.sampled_from(["right", "right", "right", "right", "wrong", "junk"]))
+    kind = draw(st.sampled_from(["right"] * 7 + ["wrong", "wrong", "junk"]))
     if kind == "junk":
         return draw(st.sampled_from(JUNK) | any_text)
     given: dict[str, object] = {
@@ -67,13 +67,9 @@ def arguments(draw: st.DrawFn) -> str:
 look_ups = st.sampled_from(["{}", "", '{"customer_id": "cust_001"}', "[", "null", '{"context": {}}'])
 unknown = st.sampled_from(["exec_command", "issue_refund_now", "", "Issue_Refund", "transfer_to_boss", "x" * 300])
 ids = st.sampled_from([None, None, None, "c1", "c1", "c2", "", " ", "c\0", "c\ud800", "i" * 3000])
-calls = st.one_of(
-    st.builds(Call, st.just(REFUND), arguments(), ids),
-    st.builds(Call, st.just(REFUND), arguments(), ids),
-    st.builds(Call, st.just(REFUND), arguments(), ids),
-    st.builds(Call, st.just(LOOK_UP), look_ups, ids),
-    st.builds(Call, unknown, arguments(), ids),
-)
+refund_calls = st.builds(Call, st.just(REFUND), arguments(), ids)
+other_calls = st.builds(Call, st.just(LOOK_UP), look_ups, ids) | st.builds(Call, unknown, arguments(), ids)
+calls = st.one_of(refund_calls, refund_calls, refund_calls, other_calls)
 says = st.builds(Say, st.sampled_from([*PROMISES, "Thank you for writing.", ""]) | any_text, st.booleans())
 asking = st.lists(calls, min_size=1, max_size=4)
 turns: st.SearchStrategy[Turn] = st.one_of(
@@ -81,7 +77,7 @@ turns: st.SearchStrategy[Turn] = st.one_of(
 )
 scripts = st.builds(
     lambda first, rest, endless: Script([first, *rest], endless),
-    asking | turns,
+    st.one_of(asking, asking, asking, asking, turns),
     st.lists(turns, max_size=6),
     st.sampled_from([False, False, True]),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import os
 import re
@@ -116,7 +117,8 @@ async def _keep(stack: Stack, console: Console) -> None:
     places = {"app": stack.app_url, "engine": stack.engine_url, "Postgres": stack.postgres.url}
     lines = [f"  {name:<9}{url}" for name, url in places.items()]
     console.print("\nStill running, until Ctrl-C:", *lines, sep="\n", soft_wrap=True, highlight=False)
-    await asyncio.Event().wait()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
 
 
 def _openai_settings() -> Mapping[str, str]:

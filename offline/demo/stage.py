@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from offline.demo.engine import Engine, Event, Run, Step
+from offline.demo.engine import Engine, Event
 from offline.demo.records import Records
 from offline.demo.timeline import Line, Timeline
+from offline.demo.trace import Run, Step
 from offline.emails import Email
 from offline.stack import Stack
 
@@ -170,26 +171,24 @@ class Stage:
 
 def _step(run: Run, step: Step) -> Iterable[Line]:
     """The step, and before it each of its attempts that failed."""
-    key, at, tries = f"{run.id}-{step.name}", step.started, ""
-    for attempt in step.failures:
-        at = attempt.started or at
-        yield Line(f"{key}-{attempt.number}", at, "failed", step.name, f"attempt {attempt.number} failed", depth=1)
-    if step.failures:
-        last = step.attempts[-1]
-        at, tries = last.started or at, f"attempt {last.number}, "
-    took = _duration((step.ended or at) - at)
-    match step.status:
+    key, last = f"{run.id}-{step.name}", step.attempts[-1]
+    for failed in step.failures:
+        text = f"attempt {failed.number} failed"
+        yield Line(f"{key}-{failed.number}", failed.started, "failed", step.name, text, 1, failed.ended)
+    took = _duration((last.ended or last.started) - last.started)
+    tries = f"attempt {last.number}, " if step.failures else ""
+    match last.status:
         case "COMPLETED":
-            mark, detail = "done", tries + (f"waited {took}" if step.waits else took)
-        case _ if step.failures and run.over:
+            mark, detail = "done", f"waited {took}" if step.waits else tries + took
+        case "FAILED" | "CANCELLED" if run.over:
             return
-        case _ if step.failures:
-            mark, detail = "waiting", f"for attempt {len(step.failures) + 1}"
+        case "FAILED":
+            mark, detail = "waiting", f"for attempt {last.number + 1}"
         case _ if step.waits:
             mark, detail = "waiting", "for a person's decision, at most 4 h"
         case _:
-            mark, detail = "running", ""
-    yield Line(key, at, mark, step.name, detail, depth=1, settled=step.ended)
+            mark, detail = "running", tries
+    yield Line(key, last.started, mark, step.name, detail, 1, last.ended)
 
 
 def _duration(span: timedelta) -> str:

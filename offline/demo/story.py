@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from offline import emails
 from offline.demo.claims import Claims, peak
-from offline.demo.engine import Run
 from offline.demo.stage import ActError, Seen, Stage
 from offline.demo.timeline import Line
+from offline.demo.trace import Run
 from offline.emails import Email
 
 HANDLER, CRON, CHECK = "handle-customer-email", "daily-health-check", "customer-health-check"
@@ -189,7 +189,7 @@ class Story:
 
         def waits(seen: Seen) -> bool:
             steps = [run.step("await-refund-approval") for run in seen.of(event)]
-            return any(step and not step.ended for step in steps) and any(
+            return any(step and not step.attempts[-1].ended for step in steps) and any(
                 r["status"] == "pending" for r in seen.refunds
             )
 

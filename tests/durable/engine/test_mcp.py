@@ -241,6 +241,7 @@ async def test_runs_are_listed_in_pages_newest_first(call: Tools) -> None:
     second = await call("list_runs", limit=3, cursor=first["page"]["cursor"])
     assert [run["id"] for run in first["data"] + second["data"]] == runs[::-1]
     assert "hasMore" not in second["page"]
+    assert [run["id"] for run in (await call("list_runs", order="ASC"))["data"]] == runs
 
 
 async def test_runs_can_be_filtered(call: Tools) -> None:

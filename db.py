@@ -35,7 +35,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Options of libpq's that asyncpg would pass on to the server as settings, which refuses them.
 LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}
 # What a suspended Neon compute, a restart or a cut network looks like from here.
-DROPPED = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+DROPPED = (
+    *(OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError),
+    # What asyncpg raises between the server's farewell and the end of the connection (seen in 0.32).
+    asyncpg.InternalClientError,
+)
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 

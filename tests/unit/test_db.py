@@ -4,6 +4,7 @@ Runs without any account. Counts come from Postgres. Connections are told apart 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import pwd
@@ -339,6 +340,78 @@ async def test_connections_cut_during_their_queries_are_replaced_and_each_query_
     assert await asyncio.gather(*tasks) == [7] * 5
     assert tries == 10
     assert await raw(url, "select count(*) from audit_log") == 5
+
+
+class Network:
+    """Between the pool and the server. The end of a connection takes a moment to arrive.
+
+    After `cut()` nothing of the connections so far arrives any more, on either side, as behind a firewall that forgot
+    them or after a laptop's sleep: nobody is told.
+    """
+
+    def __init__(self, server: str) -> None:
+        self.server = urlsplit(server)
+        self.cuts = 0
+        self.connected: list[asyncio.Task[Any] | None] = []
+        self.writers: list[asyncio.StreamWriter] = []
+
+    def cut(self) -> None:
+        self.cuts += 1
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: int) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if cuts == self.cuts:
+                    writer.write(data)
+        await asyncio.sleep(0.1)
+        writer.close()
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected.append(asyncio.current_task())
+        there, back = await asyncio.open_connection(self.server.hostname, self.server.port)
+        self.writers += [writer, back]
+        await asyncio.gather(self.carry(reader, back, self.cuts), self.carry(there, writer, self.cuts))
+
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+        await asyncio.gather(*(task for task in self.connected if task))
+
+
+@pytest.fixture
+async def network(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Network]:
+    """The pool's connections go through it."""
+    between = Network(url)
+    async with await asyncio.start_server(between.connect, "127.0.0.1", 0) as listens:
+        port = listens.sockets[0].getsockname()[1]
+        through = url.replace(f":{between.server.port}/", f":{port}/")
+        monkeypatch.setenv("DATABASE_URL", f"{through}?application_name=app")
+        yield between
+        await db.close()
+        await between.close()
+
+
+async def test_connections_whose_end_is_still_on_its_way_are_replaced_too(
+    url: str, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's farewell has arrived, the end of the connection has not: asyncpg calls that something else."""
+    monkeypatch.setenv("DB_POOL_MAX", "5")
+    await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(5)))
+    assert await cut(url, "app") == 5
+    await asyncio.sleep(0.05)
+    assert await asyncio.gather(*(db.fetch("select 1 as one") for _ in range(20))) == [[{"one": 1}]] * 20
+
+
+async def test_connections_that_went_silent_are_all_replaced_after_one_timeout(
+    network: Network, impatient: None
+) -> None:
+    """Without that, the second try would get the next silent connection, and so would every later call."""
+    await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(5)))
+    assert len(network.connected) == 5
+    network.cut()
+    started = time.monotonic()
+    assert await asyncio.gather(*(db.fetch("select 1 as one") for _ in range(20))) == [[{"one": 1}]] * 20
+    assert time.monotonic() - started < 3
 
 
 async def test_a_query_is_tried_twice_and_not_more(url: str) -> None:

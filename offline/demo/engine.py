@@ -12,7 +12,7 @@ import httpx
 from offline.demo.trace import FIELDS, Run, read_run
 
 RUNS = f"""query($from: Time!) {{
-  runs(first: 200, orderBy: [{{field: QUEUED_AT, direction: ASC}}], filter: {{from: $from}}) {{
+  runs(first: 100, orderBy: [{{field: QUEUED_AT, direction: DESC}}], filter: {{from: $from}}) {{
     edges {{ node {{ {FIELDS} }} }}
   }}
 }}"""
@@ -75,11 +75,11 @@ class Engine:
         await self.meet()
 
     async def runs(self, since: datetime) -> list[Run]:
-        """The app's runs queued since then, oldest first, with what their traces show."""
+        """The app's runs queued since then (of many the newest 100), oldest first, with what their traces show."""
         ask = {"query": RUNS, "variables": {"from": since.isoformat()}}
         answer = await self._http.post(f"{self.url}/v0/gql", json=ask)
         answer.raise_for_status()
         body = answer.json()
         if body.get("errors"):
             raise httpx.HTTPError(f"the engine cannot list runs: {body['errors'][0]['message']}")
-        return [read_run(edge["node"]) for edge in body["data"]["runs"]["edges"]]
+        return [read_run(edge["node"]) for edge in reversed(body["data"]["runs"]["edges"])]

@@ -3,21 +3,14 @@
 Runs on stand-ins for everything: no account, no key, no network.
 """
 
-import os
-import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 20.0
+from tests.e2e.programs import copy_of_the_project, left_behind, start, up_to
+
 # What a learner's shell may hold, and none of which may reach the demo's processes.
 STRANGERS = {
     "DATABASE_URL": "postgresql://stranger@127.0.0.1:1/stranger",
@@ -31,67 +24,6 @@ STRANGERS = {
 DOTENV = "DATABASE_URL=postgresql://stranger@127.0.0.1:1/stranger\nEMAIL_CONCURRENCY=1\n"
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The demo's temporary folder, by which its processes and what it leaves behind are known."""
-    folder = tmp_path_factory.mktemp("demo")
-    # Postgres runs as another user when the test runs as root.
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    folder.chmod(0o777)
-    yield folder
-    for process in processes_of(folder):
-        process.kill()
-
-
-def start(temporary: Path, *arguments: str, project: Path = ROOT, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "offline", *arguments],
-        cwd=project,
-        env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def up_to(text: str, demo: "subprocess.Popen[str]") -> str:
-    """What it prints until a line with this text."""
-    assert demo.stdout
-    printed = []
-    for line in demo.stdout:
-        printed.append(line)
-        if text in line:
-            break
-    return "".join(printed)
-
-
-def processes_of(temporary: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            named = str(temporary) in " ".join([*process.cmdline(), process.environ().get("TMPDIR", "")])
-            if named and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
-
-
-def left_behind(temporary: Path) -> list[object]:
-    """Processes and files, after giving them a while to go."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (left := [*processes_of(temporary), *temporary.iterdir()]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return left
-
-
-def copy_of_the_project(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns(".*", "tests", "__pycache__", "docs")
-    return Path(shutil.copytree(ROOT, tmp_path / "project", ignore=ignored))
 
 
 def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temporary: Path, tmp_path: Path) -> None:

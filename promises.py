@@ -55,10 +55,10 @@ PROMISE = re.compile(
     ),
     re.IGNORECASE,
 )
-ANNOUNCED = re.compile(r"'ll\b|\b(?:will|should|expect|going to|let me|let us)\b", re.IGNORECASE)
+ANNOUNCED = re.compile(r"'ll\b|\b(?:will|should|expect|going to|let me|let us|wird|werden)\b", re.IGNORECASE)
 # In the same clause this takes the promise back ...
 DENIAL = re.compile(
-    r"\b(?:not(?! only)|no(?! later)|never|neither|nor|nothing|none|cannot|unable|without|declined?|rejected|expired)\b"
+    r"\b(?:not(?! only)|no(?! later)|never|neither|nothing|none|cannot|unable|without|declined?|rejected|expired)\b"
     r"|n't\b|\b(?:to|can|could|may|might|would) be\b|\b(?:any|each|every) refund"
     r"|\bitems? returned\b|\breturned items?\b"
     r"|\b(?:nicht|keine?n?|pas|non|niet|geen)\b",

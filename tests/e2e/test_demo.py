@@ -48,20 +48,22 @@ def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temp
     assert left_behind(temporary) == []
 
 
-def test_a_worker_that_answers_twice_is_found_out(temporary: Path, tmp_path: Path) -> None:
+def test_a_worker_that_answers_twice_and_knows_no_limits_is_found_out(temporary: Path, tmp_path: Path) -> None:
     """The claims are measured: break the app, and the demo says so and fails."""
     project = copy_of_the_project(tmp_path)
-    steps = project / "steps.py"
-    once = '"message_sent", ticket["run_id"], "audit-sent"'
-    assert once in steps.read_text()
+    app, steps = project / "inngest_app.py", project / "steps.py"
+    limit = 'limit("EMAIL_CONCURRENCY_PER_CUSTOMER", 2)'
+    assert limit in app.read_text()
+    app.write_text(app.read_text().replace(limit, "20"))
     steps.write_text(steps.read_text() + TWICE)
     demo = start(temporary, project=project)
     printed, _ = demo.communicate()
     assert demo.returncode == 1, printed
     assert "NOT every claim holds" in printed
     wrong = [line for line in printed.splitlines() if "✗ NO" in line]
-    assert any("answered once" in line and "2 sent" in line for line in wrong)
-    assert any("40 sent" in line for line in wrong)
+    assert any("answered once" in line and "2 sent" in line for line in wrong), printed
+    assert any("40 sent" in line for line in wrong), printed
+    assert any("of one customer at once" in line for line in wrong), printed
     assert left_behind(temporary) == []
 
 

@@ -303,6 +303,11 @@ async def test_a_refusal_is_an_error_that_says_what_is_wrong(
     assert message in text(refused)
 
 
+async def test_a_client_that_asks_for_a_stream_is_told_there_is_none(call: Tools) -> None:
+    answer = await call.rig.http.get("/mcp", headers={"Accept": "text/event-stream"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 async def test_health_is_ok(call: Tools) -> None:
     assert (await call("health"))["data"] == {"status": "ok"}
 

@@ -74,8 +74,9 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+|;|\n *(?=\n|[-\u2022])")
 CLAUSE_END = re.compile(r"[,:]\s|\s[\u2013\u2014-]\s|\b(?:but|and|so) (?=(?:i|we|you|your|the)\b)", re.IGNORECASE)
 
 
-def promises_money(reply: str) -> bool:
-    """Whether the reply says that money goes back, or that it will without a condition. Questions promise nothing."""
+def promises_money(reply: str) -> list[str]:
+    """The clauses that say that money goes back, or that it will without a condition. Questions promise nothing."""
+    promising = []
     text = re.sub(r"[*_`]", "", reply.replace("\u2019", "'"))
     for sentence in SENTENCE_END.split(text):
         clauses = CLAUSE_END.split(sentence)
@@ -87,5 +88,5 @@ def promises_money(reply: str) -> bool:
                 continue
             said = clause[: promise.end()]
             if not CONDITION.search(sentence if ANNOUNCED.search(said) else said):
-                return True
-    return False
+                promising.append(clause)
+    return promising

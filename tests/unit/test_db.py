@@ -9,9 +9,9 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -245,7 +245,7 @@ async def test_only_behind_a_pooler_are_statements_not_cached(
 
 
 @pytest.fixture
-def pooler(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def pooler(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """PgBouncer in transaction mode with two connections to the server, under a host name like Neon's.
 
     Only the name's address is made up; the connection goes through the real program.
@@ -254,30 +254,32 @@ def pooler(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     if program is None:
         pytest.skip("pgbouncer is not installed (Debian and Ubuntu: apt-get install pgbouncer)")
     server, port = urlsplit(url), free_port()
-    (tmp_path / "users.txt").write_text(f'"postgres" "{server.password}"\n')
-    (tmp_path / "pgbouncer.ini").write_text(
-        f"[databases]\npostgres = host={server.hostname} port={server.port}\n[pgbouncer]\npool_mode = transaction\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
-        f"auth_file = {tmp_path}/users.txt\ndefault_pool_size = 2\nignore_startup_parameters = \n"
-    )
-    command = [program, str(tmp_path / "pgbouncer.ini")]
-    if os.geteuid() == 0:
-        # It refuses to run as root, and another user may not look into pytest's folder.
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
-        command = [program, "-u", pwd.getpwnam("nobody").pw_name, str(tmp_path / "pgbouncer.ini")]
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            wait_for_port(port, process, tmp_path / "log")
-            resolve: Callable[..., Any] = socket.getaddrinfo
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as cleanup:
+        folder = Path(name)
+        settings_ = folder / "pgbouncer.ini"
+        settings_.write_text(
+            f"[databases]\npostgres = host={server.hostname} port={server.port}\n[pgbouncer]\npool_mode = transaction\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
+            f"auth_file = {folder}/users.txt\ndefault_pool_size = 2\n"
+        )
+        (folder / "users.txt").write_text(f'"postgres" "{server.password}"\n')
+        command = [program, str(settings_)]
+        if os.geteuid() == 0:  # It refuses to run as root.
+            nobody = pwd.getpwnam("nobody")
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            command = [program, "-u", nobody.pw_name, str(settings_)]
+        log = cleanup.enter_context((folder / "log").open("wb"))
+        process = cleanup.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
+        cleanup.callback(process.kill)
+        wait_for_port(port, process, folder / "log")
+        resolve: Callable[..., Any] = socket.getaddrinfo
 
-            def with_the_pooler(host: Any, *rest: Any, **options: Any) -> Any:
-                return resolve("127.0.0.1" if host == "ep-a-1-pooler.test" else host, *rest, **options)
+        def with_the_pooler(host: Any, *rest: Any, **options: Any) -> Any:
+            return resolve("127.0.0.1" if host == "ep-a-1-pooler.test" else host, *rest, **options)
 
-            monkeypatch.setattr(socket, "getaddrinfo", with_the_pooler)
-            yield f"postgresql://postgres:{server.password}@ep-a-1-pooler.test:{port}/postgres"
-        finally:
-            process.send_signal(signal.SIGKILL)
+        monkeypatch.setattr(socket, "getaddrinfo", with_the_pooler)
+        yield f"postgresql://postgres:{server.password}@ep-a-1-pooler.test:{port}/postgres"
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

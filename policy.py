@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any
 
 import refunds
@@ -55,4 +56,5 @@ async def check_promises(reply: str, run_id: str, customer_id: str) -> None:
 
 
 def _names(text: str, order_ids: set[str]) -> bool:
-    return any(f"-{order_id}-" in f"-{refunds.order_key(text)}-" for order_id in order_ids)
+    spelled = ("-?".join(order_id.replace("-", "")) for order_id in order_ids)
+    return any(re.search(rf"\b{order}\b", refunds.order_key(text)) for order in spelled)

@@ -20,8 +20,9 @@ WINDOW = timedelta(hours=4)
 
 
 def order_key(order_id: str) -> str:
-    """One spelling per order: "#a 1001" and "A-1001" are the same. Empty when nothing is left of it."""
-    return re.sub(r"[^A-Z0-9]+", "-", unicodedata.normalize("NFKC", order_id).upper()).strip("-")
+    """One spelling per order: "Order #a 1001" and "A-1001" are the same. Empty when nothing is left of it."""
+    key = re.sub(r"[^A-Z0-9]+", "-", unicodedata.normalize("NFKC", order_id).upper()).strip("-")
+    return re.sub(r"^(?:(?:ORDER|NUMBER|NO|NR)-)+(?=.*\d)", "", key)
 
 
 def digest(customer_id: str, order_id: str, amount_cents: int, reason: str) -> str:
@@ -121,12 +122,14 @@ async def issue(
 
     async def work(connection: Connection) -> dict[str, Any]:
         # Two runs that refund the same order take turns, so that the second sees what the first did.
-        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"{customer_id} {order_id}")
+        one_order = f"{customer_id} {order_id.replace('-', '')}"
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", one_order)
         row = await connection.fetchrow(
             "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
         )
         paid = await connection.fetchval(
-            "select id from refunds where customer_id = $1 and order_id = $2 and status = 'issued'",
+            "select id from refunds where customer_id = $1 and replace(order_id, '-', '') = replace($2, '-', '')"
+            " and status = 'issued'",
             customer_id, order_id,
         )  # fmt: skip
         if row is None or row["status"] in {"pending", "rejected", "expired", "blocked"}:

@@ -34,7 +34,9 @@ create table refunds (
     check ((status = 'issued') <= (decision is not distinct from 'approved'))
 );
 
-create unique index refunds_issued_once_per_order on refunds (customer_id, order_id) where status = 'issued';
+-- A1001 and A-1001 are one order: people leave separators out.
+create unique index refunds_issued_once_per_order on refunds (customer_id, replace(order_id, '-', ''))
+    where status = 'issued';
 create index refunds_request on refunds (request_id);
 create index refunds_open on refunds (customer_id, id) where status = 'pending';
 create index refunds_unsettled on refunds (decided_at) where settled_at is null and decision is not null;

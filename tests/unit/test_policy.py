@@ -129,7 +129,7 @@ async def test_a_refund_issued_in_this_run_backs_the_promise(issued: None) -> No
     await policy.check_promises("Your refund is on its way.", "run-1", "cust_001")
 
 
-@pytest.mark.parametrize("named", ["order A-1001", "(#a-1001)", "A 1001"])
+@pytest.mark.parametrize("named", ["order A-1001", "(#a-1001)", "A 1001", "a1001"])
 async def test_an_earlier_refund_backs_the_promise_when_the_reply_names_its_order(issued: None, named: str) -> None:
     await policy.check_promises(f"We have refunded {named} already.", "run-2", "cust_001")
 

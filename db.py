@@ -9,8 +9,8 @@ import asyncio
 import json
 import math
 import os
-import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -35,7 +35,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Options of libpq's that asyncpg would pass on to the server as settings, which refuses them.
 LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}
 # What a suspended Neon compute, a restart or a cut network looks like from here.
-DROPPED = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+DROPPED = (
+    *(OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError),
+    asyncpg.InternalClientError,  # between the server's farewell and the end of the connection (seen in asyncpg 0.32)
+)
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
@@ -87,10 +90,8 @@ async def close() -> None:
     """Close this event loop's pool; after 5 seconds connections still in use are dropped."""
     opened = _pools.pop(asyncio.get_running_loop(), None)
     if opened is not None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(opened.close(), 5)
-        except TimeoutError:
-            opened.terminate()
 
 
 async def transaction(work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -114,8 +115,7 @@ async def _transaction(connections: Pool, work: Callable[[Connection], Awaitable
 
 async def fetch(query: str, *arguments: object) -> list[dict[str, Any]]:
     """All rows of one repeatable statement."""
-    rows = await transaction(lambda connection: connection.fetch(query, *arguments))
-    return [dict(row) for row in rows]
+    return [dict(row) for row in await transaction(lambda connection: connection.fetch(query, *arguments))]
 
 
 async def get_customer(customer_id: str) -> dict[str, Any] | None:
@@ -157,8 +157,7 @@ def clean(value: Any) -> Any:
             return [clean(item) for item in value]
         case float() if not math.isfinite(value):
             return str(value)
-        case _:
-            return value
+    return value
 
 
 async def migrate() -> list[str]:
@@ -198,4 +197,4 @@ if __name__ == "__main__":
     try:
         asyncio.run(_main())
     except Exception as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        raise SystemExit(f"{type(error).__name__}: {error}") from None

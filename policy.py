@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any
 
 import refunds
@@ -46,11 +47,19 @@ def requested_refund(call_id: str | None, arguments: str | None) -> tuple[dict[s
 async def check_promises(reply: str, run_id: str, customer_id: str) -> None:
     """Raise UnbackedPromiseError if the reply promises money that no refund in the ledger stands for.
 
-    What stands for it: a refund issued in this run, or an earlier one of the customer's that the reply names.
+    What stands for it: a refund issued in this run, or an earlier one of the customer's that the reply names. Nothing
+    stands for a promise that names an order whose refund this run asked for and did not get.
     """
-    if not promises_money(reply) or any(row["status"] == "issued" for row in await refunds.of_run(run_id)):
+    clauses = promises_money(reply)
+    if not clauses:
         return
-    named = f"-{refunds.order_key(reply)}-"
-    issued = [row["order_id"] for row in await refunds.of_customer(customer_id) if row["status"] == "issued"]
-    if not any(f"-{order_id}-" in named for order_id in issued):
+    rows = await refunds.of_run(run_id)
+    issued = {row["order_id"] for row in await refunds.of_customer(customer_id) if row["status"] == "issued"}
+    backed = any(row["status"] == "issued" for row in rows) or _names(reply, issued)
+    if not backed or any(_names(clause, {row["order_id"] for row in rows} - issued) for clause in clauses):
         raise UnbackedPromiseError("the reply promises money that no refund in the ledger stands for; it is not sent")
+
+
+def _names(text: str, order_ids: set[str]) -> bool:
+    spelled = ("-?".join(order_id.replace("-", "")) for order_id in order_ids)
+    return any(re.search(rf"\b{order}\b", refunds.order_key(text)) for order in spelled)

@@ -55,10 +55,10 @@ PROMISE = re.compile(
     ),
     re.IGNORECASE,
 )
-ANNOUNCED = re.compile(r"'ll\b|\b(?:will|should|expect|going to|let me|let us)\b", re.IGNORECASE)
+ANNOUNCED = re.compile(r"'ll\b|\b(?:will|should|expect|going to|let me|let us|wird|werden)\b", re.IGNORECASE)
 # In the same clause this takes the promise back ...
 DENIAL = re.compile(
-    r"\b(?:not(?! only)|no(?! later)|never|neither|nor|nothing|none|cannot|unable|without|declined?|rejected|expired)\b"
+    r"\b(?:not(?! only)|no(?! later)|never|neither|nothing|none|cannot|unable|without|declined?|rejected|expired)\b"
     r"|n't\b|\b(?:to|can|could|may|might|would) be\b|\b(?:any|each|every) refund"
     r"|\bitems? returned\b|\breturned items?\b"
     r"|\b(?:nicht|keine?n?|pas|non|niet|geen)\b",
@@ -74,8 +74,9 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+|;|\n *(?=\n|[-\u2022])")
 CLAUSE_END = re.compile(r"[,:]\s|\s[\u2013\u2014-]\s|\b(?:but|and|so) (?=(?:i|we|you|your|the)\b)", re.IGNORECASE)
 
 
-def promises_money(reply: str) -> bool:
-    """Whether the reply says that money goes back, or that it will without a condition. Questions promise nothing."""
+def promises_money(reply: str) -> list[str]:
+    """The clauses that say that money goes back, or that it will without a condition. Questions promise nothing."""
+    promising = []
     text = re.sub(r"[*_`]", "", reply.replace("\u2019", "'"))
     for sentence in SENTENCE_END.split(text):
         clauses = CLAUSE_END.split(sentence)
@@ -87,5 +88,5 @@ def promises_money(reply: str) -> bool:
                 continue
             said = clause[: promise.end()]
             if not CONDITION.search(sentence if ANNOUNCED.search(said) else said):
-                return True
-    return False
+                promising.append(clause)
+    return promising

@@ -20,8 +20,9 @@ WINDOW = timedelta(hours=4)
 
 
 def order_key(order_id: str) -> str:
-    """One spelling per order: "#a 1001" and "A-1001" are the same. Empty when nothing is left of it."""
-    return re.sub(r"[^A-Z0-9]+", "-", unicodedata.normalize("NFKC", order_id).upper()).strip("-")
+    """One spelling per order: "Order #a 1001" and "A-1001" are the same. Empty when nothing is left of it."""
+    key = re.sub(r"[^A-Z0-9]+", "-", unicodedata.normalize("NFKC", order_id).upper()).strip("-")
+    return re.sub(r"^(?:(?:ORDER|NUMBER|NO|NR)-)+(?=.*\d)", "", key)
 
 
 def digest(*facts: str | int) -> str:
@@ -107,7 +108,8 @@ async def oldest_pending(request_id: object, customer_id: object) -> dict[str, A
     """The oldest pending refund of this request, or of this customer when no request is named: id and digest."""
     column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
     rows = await fetch(
-        f"select id, digest from refunds where {column} = $1 and status = 'pending' order by id limit 1",  # noqa: S608
+        f"select id, digest from refunds where {column} = $1 and status = 'pending' and now() < expires_at"  # noqa: S608
+        " order by id limit 1",
         clean(str(value)),
     )
     return rows[0] if rows else None

@@ -56,9 +56,12 @@ async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
 async def audit_run_failed(failed: Any) -> None:
     """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here.
 
-    `failed` is the data of `inngest/function.failed` or `inngest/function.cancelled`.
+    An email that was answered is left alone. `failed` is the data of `inngest/function.failed` or `.cancelled`.
     """
     run_id, event = failed["run_id"], failed["event"]
+    # The official server lets a finished run be cancelled, and says so like any other.
+    if await db.fetch("select from audit_log where run_id = $1 and action = 'message_sent'", run_id):
+        return
     error = (failed.get("error") or {}).get("message") or "the run was cancelled"
     await refunds.block_the_rest(run_id, f"the run ended: {error}"[:1000], pending=True)
     unpaid = [row["id"] for row in await refunds.of_run(run_id) if row["settled_at"] is None]

@@ -163,7 +163,9 @@ async def _run(agent: SandboxAgent[Ticket], start: str | RunState[Ticket], ticke
         if asked:
             return Outcome(reply=None, state=start.to_json(strict_context=True), asked=asked, refused=refused)
         if not result.interruptions:
-            reply = str(result.final_output)
+            reply = str(result.final_output or "")
+            if not reply.strip():
+                raise RuntimeError("the model's reply is empty")
             await policy.check_promises(reply, ticket["run_id"], ticket["customer_id"])
             return Outcome(reply=reply, state=None, asked=[], refused=refused)
     raise RuntimeError(f"the model asked {MAX_CORRECTIONS} times for refunds that cannot be requested")

@@ -38,8 +38,8 @@ create table refunds (
 );
 
 -- At most one payment per order, for ever: the place is taken before the provider is asked, and given back only by a
--- provider that is certain it did not pay.
-create unique index refunds_one_payment_per_order on refunds (customer_id, order_id)
+-- provider that is certain it did not pay. A1001 and A-1001 are one order: people leave separators out.
+create unique index refunds_one_payment_per_order on refunds (customer_id, replace(order_id, '-', ''))
     where payment_started_at is not null and status <> 'blocked';
 create index refunds_request on refunds (request_id);
 create index refunds_open on refunds (customer_id, id) where status = 'pending';

@@ -75,7 +75,10 @@ class Processes:
         assert self._guardian.stdin
         assert self._guardian.stdout
         self._report = self._guardian.stdin
-        self.folder = Path(self._guardian.stdout.readline().decode().strip())
+        folder = self._guardian.stdout.readline().decode().strip()
+        if not folder:
+            raise RuntimeError("The process that cleans up after this one did not start; is the disk full?")
+        self.folder = Path(folder)
         return self
 
     def __exit__(

@@ -21,6 +21,7 @@ from offline.processes import Process, Processes
 RULE_BASED = {"MODEL_PROVIDER": "offline.model:RuleBasedProvider", "MODEL": "rule-based"}
 START_SECONDS = 60.0
 PORT_TRIES = 5
+EXAMPLE_URL = "http://127.0.0.1:8288"
 
 
 class StackError(RuntimeError):
@@ -67,6 +68,10 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         try:
+            if self.engine_url and not await self._answers(f"{self.engine_url}/health"):
+                raise StackError(
+                    f"No Inngest dev server answers at {self.engine_url}: expected a URL like {EXAMPLE_URL}"
+                )
             self._open.enter_context(self.processes)
             if not self.engine_url:
                 self._start_engine()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import os
 import re
@@ -15,7 +16,6 @@ from typing import get_args
 from uuid import uuid4
 
 import httpx
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -85,13 +85,8 @@ async def _play(options: argparse.Namespace, console: Console) -> int:
             await _acts(Story(stage, claims, NO_MODEL if real else {"MODEL": "rule-based:outage"}), stage, claims)
         totals = await records.actions(0)
         records.close()
-        counted = ", ".join(f"{totals[action]} {action}" for action in get_args(AuditAction))
-        verdict = "Every claim holds" if claims.hold else "NOT every claim holds"
-        took = f"{time.monotonic() - started:.0f} s"
-        end: list[RenderableType] = ["", timeline.table(claims), Text(f"\nIn Postgres: {counted}"),
-               Text(f"{verdict} ({took}).", "bold green" if claims.hold else "bold red")]  # fmt: skip
-        for part in end:
-            console.print(part)
+        end = _end(timeline, claims, totals, time.monotonic() - started)
+        console.print(*end, sep="\n")
         if options.svg:
             _draw(options.svg, [*timeline.acts[1:2], *end])
         if options.keep:
@@ -99,6 +94,13 @@ async def _play(options: argparse.Namespace, console: Console) -> int:
     finally:
         await stack.__aexit__(None, None, None)
     return 0 if claims.hold else 1
+
+
+def _end(timeline: Timeline, claims: Claims, totals: Mapping[str, int], seconds: float) -> list[RenderableType]:
+    counted = ", ".join(f"{totals[action]} {action}" for action in get_args(AuditAction) if totals[action])
+    verdict = "Every claim holds" if claims.hold else "NOT every claim holds"
+    style = "bold green" if claims.hold else "bold red"
+    return ["", timeline.table(claims), Text(f"\nAudit trail: {counted}"), Text(f"{verdict} ({seconds:.0f} s).", style)]
 
 
 async def _acts(story: Story, stage: Stage, claims: Claims) -> None:
@@ -116,7 +118,8 @@ async def _keep(stack: Stack, console: Console) -> None:
     places = {"app": stack.app_url, "engine": stack.engine_url, "Postgres": stack.postgres.url}
     lines = [f"  {name:<9}{url}" for name, url in places.items()]
     console.print("\nStill running, until Ctrl-C:", *lines, sep="\n", soft_wrap=True, highlight=False)
-    await asyncio.Event().wait()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
 
 
 def _openai_settings() -> Mapping[str, str]:
@@ -129,7 +132,7 @@ def _draw(file: Path, parts: list[RenderableType]) -> None:
     picture = Console(record=True, width=SVG_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for part in parts:
         picture.print(part)
-    # Without the web font, which a picture in a page may not load: any monospaced one does.
-    template = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    picture_text = picture.export_svg(title="make demo", unique_id="demo")
     file.parent.mkdir(parents=True, exist_ok=True)
-    picture.save_svg(str(file), title="make demo", code_format=template, unique_id="demo")
+    # Without the web font, which a picture in a page may not load: any monospaced one does.
+    file.write_text(re.sub(r"\s*@font-face {.*?}", "", picture_text, flags=re.DOTALL))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from offline.demo.engine import Engine, Event, Run, Step
+from offline.demo.engine import Engine, Event
 from offline.demo.records import Records
 from offline.demo.timeline import Line, Timeline
+from offline.demo.trace import Run, Step
 from offline.emails import Email
 from offline.stack import Stack
 
@@ -30,6 +31,8 @@ class Seen:
 
     runs: list[Run] = field(default_factory=list)
     refunds: list[dict[str, Any]] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+    """By run id, the first name of the customer it wrote an audit row for."""
 
     def of(self, event_id: str) -> list[Run]:
         """The runs that this event started."""
@@ -126,7 +129,9 @@ class Stage:
         """Look once, and show what has changed."""
         runs = await self.engine.runs(self._began)
         refunds = [row for row in await self.records.refunds() if row["id"] > self._old_refunds]
-        self.seen = Seen(runs, refunds)
+        names = {customer_id: name.capitalize() for name, customer_id in self.customers.items()}
+        about = {row["run_id"]: names[row["customer_id"]] for row in await self.records.audit(self.since)}
+        self.seen = Seen(runs, refunds, about)
         self.timeline.put(*(look or self._every_step)(self.seen))
         self.timeline.put(*(self._refund(row) for row in refunds))
 
@@ -148,7 +153,8 @@ class Stage:
             mark = {"COMPLETED": "done", "FAILED": "failed", "CANCELLED": "failed"}.get(run.status, "running")
             # A run of the official server reads completed a moment before it has an end.
             took = f" after {_duration(run.ended - run.queued)}" if run.ended else ""
-            detail = run.status.lower() + took
+            whose = f"{seen.about[run.id]}: " if run.id in seen.about else ""
+            detail = whose + run.status.lower() + took
             yield Line(run.id, run.queued, mark, run.function, detail, settled=run.ended)
             for step in run.steps:
                 yield from _step(run, step)
@@ -170,26 +176,24 @@ class Stage:
 
 def _step(run: Run, step: Step) -> Iterable[Line]:
     """The step, and before it each of its attempts that failed."""
-    key, at, tries = f"{run.id}-{step.name}", step.started, ""
-    for attempt in step.failures:
-        at = attempt.started or at
-        yield Line(f"{key}-{attempt.number}", at, "failed", step.name, f"attempt {attempt.number} failed", depth=1)
-    if step.failures:
-        last = step.attempts[-1]
-        at, tries = last.started or at, f"attempt {last.number}, "
-    took = _duration((step.ended or at) - at)
-    match step.status:
+    key, last = f"{run.id}-{step.name}", step.attempts[-1]
+    for failed in step.failures:
+        text = f"attempt {failed.number} failed"
+        yield Line(f"{key}-{failed.number}", failed.started, "failed", step.name, text, 1, failed.ended)
+    at, took = last.started, _duration((last.ended or last.started) - last.started)
+    tries = f"attempt {last.number}, " if step.failures else ""
+    match last.status:
         case "COMPLETED":
-            mark, detail = "done", tries + (f"waited {took}" if step.waits else took)
-        case _ if step.failures and run.over:
+            mark, detail = "done", f"waited {took}" if step.waits else tries + took
+        case "FAILED" | "CANCELLED" if run.over:
             return
-        case _ if step.failures:
-            mark, detail = "waiting", f"for attempt {len(step.failures) + 1}"
+        case "FAILED":
+            at, mark, detail = last.ended or at, "waiting", f"for attempt {last.number + 1}"
         case _ if step.waits:
             mark, detail = "waiting", "for a person's decision, at most 4 h"
         case _:
-            mark, detail = "running", ""
-    yield Line(key, at, mark, step.name, detail, depth=1, settled=step.ended)
+            mark, detail = "running", tries
+    yield Line(key, at, mark, step.name, detail, 1, last.ended)
 
 
 def _duration(span: timedelta) -> str:

@@ -109,7 +109,7 @@ class Timeline:
             self._live.stop()
             self._live = None
         if self._lines:
-            self.acts.append(Group(self._heading, self._grid(self._ordered()), ""))
+            self.acts.append(Group(self._heading, self._grid(self._ordered())))
             if self.console.is_terminal:
                 self.console.print(self._grid(self._ordered()))
         self._lines = {}

@@ -121,7 +121,7 @@ def function_view(function: Function) -> Object:
     }  # fmt: skip
 
 
-def run_view(run: Run, *, include_output: bool = False) -> Object:
+def run_view(run: Run, *, include_output: bool) -> Object:
     """One run's summary. `output` is the returned value, or the error of a failed run."""
     return _present(
         app={"id": run.app_id},
@@ -142,7 +142,7 @@ def run_view(run: Run, *, include_output: bool = False) -> Object:
     )
 
 
-def trace_view(run: Run, *, include_output: bool = False) -> Object:
+def trace_view(run: Run, *, include_output: bool) -> Object:
     """The run's tree of spans: the run, its steps in order, their attempts, and the function's own end."""
     children = [_step_span(run, step, include_output) for step in run.steps.values()]
     if run.attempts:

@@ -21,6 +21,8 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from .api_v2 import (
@@ -89,7 +91,13 @@ def mount_mcp(app: Starlette, server: DevServer) -> None:
             yield state
 
     app.router.lifespan_context = lifespan
-    app.router.routes.append(Route("/mcp", endpoint))
+    app.router.routes.append(Route("/mcp", endpoint, methods=["POST"]))
+    app.router.routes.append(Route("/mcp", _no_stream, methods=["GET", "DELETE"]))
+
+
+async def _no_stream(_: Request) -> Response:
+    """Nothing is ever pushed: a client that asks for a stream is told so, and an idle one cannot delay the end."""
+    return Response("only POST is served here\n", 405, headers={"Allow": "POST"})
 
 
 async def call_tool(server: DevServer, name: str, arguments: Object) -> types.CallToolResult:

@@ -19,7 +19,9 @@ from tests.ports import free_port
 async def app_url() -> AsyncIterator[str]:
     """The app, served as uvicorn serves it, in this process: its steps can be counted and broken."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(inngest_app.app, port=port, log_level="warning", lifespan="off"))
+    # Kept open longer than an engine pools it: one that closes just as a call is sent costs the call an attempt.
+    config = uvicorn.Config(inngest_app.app, port=port, log_level="warning", lifespan="off", timeout_keep_alive=300)
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

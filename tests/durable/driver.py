@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -70,9 +71,19 @@ class Engine:
         return dict((await self._http.get(f"/v1/runs/{run_id}")).json()["data"])
 
     async def cancel_all(self) -> None:
-        """Cancel every run that left a row."""
-        for row in await db.fetch("select distinct run_id from audit_log"):
-            await self._http.delete(f"/v1/runs/{row['run_id']}")
+        """Cancel every email's run that has not ended, and wait until each has left its row."""
+        unfinished = await db.fetch(
+            "select run_id from audit_log group by run_id"
+            " having not array['message_sent', 'run_failed', 'health_check'] && array_agg(action)"
+        )
+        for row in unfinished:
+            await self.cancel(row["run_id"])
+        for row in unfinished:
+            await self.eventually(partial(failures_of, row["run_id"]), 1)
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel one run."""
+        await self._http.delete(f"/v1/runs/{run_id}")
 
     async def gql(self, query: str, **variables: Any) -> Any:
         """Ask the engine's GraphQL, which both serve and the dashboard uses."""
@@ -90,3 +101,8 @@ async def actions(customer_id: str | None = None) -> dict[str, int]:
 async def ledger() -> list[tuple[str, str | None]]:
     """Status and decision of every refund, in the order they were asked for."""
     return [(row["status"], row["decision"]) for row in await db.fetch("select * from refunds order by id")]
+
+
+async def failures_of(run_id: str) -> int:
+    """How often the run's failure stands in the audit trail."""
+    return len(await db.fetch("select from audit_log where run_id = $1 and action = 'run_failed'", run_id))

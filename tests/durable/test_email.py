@@ -31,6 +31,16 @@ async def test_an_email_delivered_twice_is_answered_once(engine: Engine) -> None
     assert await actions() == {"message_received": 1, "message_sent": 1}
 
 
+async def test_a_run_cancelled_after_its_answer_was_sent_has_not_failed(engine: Engine) -> None:
+    """The official server lets that happen, and announces it like the cancellation of a run that waits."""
+    await engine.email(PLAIN)
+    await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+    (row,) = await db.fetch("select distinct run_id from audit_log")
+    event = {"id": "x", "data": {"customer_id": "cust_002", "email_text": PLAIN}}
+    await steps.audit_run_failed({"run_id": row["run_id"], "event": event})
+    assert await actions() == {"message_received": 1, "message_sent": 1}
+
+
 @pytest.mark.parametrize(
     "data",
     [

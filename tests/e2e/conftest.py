@@ -1,12 +1,13 @@
-"""Tells stories, from an empty database each."""
+"""Tells stories, from an empty database each, and gives whole programs a temporary folder."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
 from offline.postgres import EmbeddedPostgres
+from tests.e2e.programs import processes_of
 from tests.e2e.stage import Misfortune, Stage, Story, Telling
 from tests.ledger import rewrite
 
@@ -31,3 +32,16 @@ async def tell(database: None, postgres: EmbeddedPostgres, tmp_path: Path) -> Te
         return telling
 
     return tell
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A program's temporary folder, by which its processes and what it leaves behind are known."""
+    folder = tmp_path_factory.mktemp("demo")
+    # Postgres runs as another user when the test runs as root.
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    folder.chmod(0o777)
+    yield folder
+    for process in processes_of(folder):
+        process.kill()

@@ -4,13 +4,14 @@ Runs without any account. Counts come from Postgres. Connections are told apart 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -246,7 +247,7 @@ async def test_only_behind_a_pooler_are_statements_not_cached(
 
 
 @pytest.fixture
-def pooler(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def pooler(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """PgBouncer in transaction mode with two connections to the server, under a host name like Neon's.
 
     Only the name's address is made up; the connection goes through the real program.
@@ -255,30 +256,32 @@ def pooler(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     if program is None:
         pytest.skip("pgbouncer is not installed (Debian and Ubuntu: apt-get install pgbouncer)")
     server, port = urlsplit(url), free_port()
-    (tmp_path / "users.txt").write_text(f'"postgres" "{server.password}"\n')
-    (tmp_path / "pgbouncer.ini").write_text(
-        f"[databases]\npostgres = host={server.hostname} port={server.port}\n[pgbouncer]\npool_mode = transaction\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
-        f"auth_file = {tmp_path}/users.txt\ndefault_pool_size = 2\nignore_startup_parameters = \n"
-    )
-    command = [program, str(tmp_path / "pgbouncer.ini")]
-    if os.geteuid() == 0:
-        # It refuses to run as root, and another user may not look into pytest's folder.
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
-        command = [program, "-u", pwd.getpwnam("nobody").pw_name, str(tmp_path / "pgbouncer.ini")]
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            wait_for_port(port, process, tmp_path / "log")
-            resolve: Callable[..., Any] = socket.getaddrinfo
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as cleanup:
+        folder = Path(name)
+        settings_ = folder / "pgbouncer.ini"
+        settings_.write_text(
+            f"[databases]\npostgres = host={server.hostname} port={server.port}\n[pgbouncer]\npool_mode = transaction\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
+            f"auth_file = {folder}/users.txt\ndefault_pool_size = 2\n"
+        )
+        (folder / "users.txt").write_text(f'"postgres" "{server.password}"\n')
+        command = [program, str(settings_)]
+        if os.geteuid() == 0:  # It refuses to run as root.
+            nobody = pwd.getpwnam("nobody")
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            command = [program, "-u", nobody.pw_name, str(settings_)]
+        log = cleanup.enter_context((folder / "log").open("wb"))
+        process = cleanup.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
+        cleanup.callback(process.kill)
+        wait_for_port(port, process, folder / "log")
+        resolve: Callable[..., Any] = socket.getaddrinfo
 
-            def with_the_pooler(host: Any, *rest: Any, **options: Any) -> Any:
-                return resolve("127.0.0.1" if host == "ep-a-1-pooler.test" else host, *rest, **options)
+        def with_the_pooler(host: Any, *rest: Any, **options: Any) -> Any:
+            return resolve("127.0.0.1" if host == "ep-a-1-pooler.test" else host, *rest, **options)
 
-            monkeypatch.setattr(socket, "getaddrinfo", with_the_pooler)
-            yield f"postgresql://postgres:{server.password}@ep-a-1-pooler.test:{port}/postgres"
-        finally:
-            process.send_signal(signal.SIGKILL)
+        monkeypatch.setattr(socket, "getaddrinfo", with_the_pooler)
+        yield f"postgresql://postgres:{server.password}@ep-a-1-pooler.test:{port}/postgres"
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -341,6 +344,87 @@ async def test_connections_cut_during_their_queries_are_replaced_and_each_query_
     assert await asyncio.gather(*tasks) == [7] * 5
     assert tries == 10
     assert await raw(url, "select count(*) from audit_log") == 5
+
+
+class Network:
+    """Between the pool and the server. The end of a connection takes a moment to arrive.
+
+    After `cut()` nothing of the connections so far arrives any more, on either side, as behind a firewall that forgot
+    them or after a laptop's sleep: nobody is told.
+    """
+
+    def __init__(self, server: str) -> None:
+        self.server = urlsplit(server)
+        self.cuts = 0
+        self.connected: list[asyncio.Task[Any] | None] = []
+        self.writers: list[asyncio.StreamWriter] = []
+
+    def cut(self) -> None:
+        self.cuts += 1
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: int) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if cuts == self.cuts:
+                    writer.write(data)
+        await asyncio.sleep(0.1)
+        writer.close()
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected.append(asyncio.current_task())
+        there, back = await asyncio.open_connection(self.server.hostname, self.server.port)
+        self.writers += [writer, back]
+        await asyncio.gather(self.carry(reader, back, self.cuts), self.carry(there, writer, self.cuts))
+
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+        await asyncio.gather(*(task for task in self.connected if task))
+
+
+@pytest.fixture
+async def network(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Network]:
+    """The pool's connections go through it."""
+    between = Network(url)
+    async with await asyncio.start_server(between.connect, "127.0.0.1", 0) as listens:
+        port = listens.sockets[0].getsockname()[1]
+        through = url.replace(f":{between.server.port}/", f":{port}/")
+        monkeypatch.setenv("DATABASE_URL", f"{through}?application_name=app")
+        yield between
+        await db.close()
+        await between.close()
+
+
+async def test_connections_whose_end_is_still_on_its_way_are_replaced_too(
+    url: str, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's farewell has arrived, the end of the connection has not: asyncpg calls that something else."""
+    monkeypatch.setenv("DB_POOL_MAX", "5")
+    await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(5)))
+    assert await cut(url, "app") == 5
+    await asyncio.sleep(0.05)
+    assert await asyncio.gather(*(db.fetch("select 1 as one") for _ in range(20))) == [[{"one": 1}]] * 20
+
+
+async def test_the_first_connection_that_went_silent_costs_a_timeout_and_the_others_nothing(
+    network: Network, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    once = db._transaction
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        return await once(*arguments)
+
+    monkeypatch.setattr(db, "_transaction", counted)
+    await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(5)))
+    assert (tries, len(network.connected)) == (5, 5)
+    network.cut()
+    assert await db.fetch("select 1 as one") == [{"one": 1}]
+    assert tries == 5 + 2
+    assert await asyncio.gather(*(db.fetch("select 1 as one") for _ in range(5))) == [[{"one": 1}]] * 5
+    assert tries == 5 + 2 + 5
 
 
 async def test_a_query_is_tried_twice_and_not_more(url: str) -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import httpx
 
-from offline.demo.engine import Engine, Event, Run
+from offline.demo.engine import Engine, Event
+from offline.demo.trace import Run
 
 
-def span(name: str, status: str, start: str, end: str | None, children: list[Any] | None = None, **more: Any) -> Any:
+def span(
+    name: str, status: str, start: str | None, end: str | None, children: list[Any] | None = None, **more: Any
+) -> Any:
     at = [f"2026-11-20T20:21:{second}Z" if second else None for second in (start, end)]
     common = {"name": name, "status": status, "startedAt": at[0], "endedAt": at[1], "stepOp": "RUN", "stepID": name}
     return common | {"childrenSpans": children or []} | more
@@ -32,17 +35,30 @@ async def test_a_step_listed_as_planned_and_as_executed_is_one_step() -> None:
     planned = span("run-agent", "RUNNING", "50.002", None, [span("Attempt 0", "RUNNING", "50.002", None)])
     run = await read(planned, span("run-agent", "COMPLETED", "50.001", "50.009"))
     (step,) = run.steps
+    (attempt,) = step.attempts
     assert (step.status, step.failures) == ("COMPLETED", [])
-    assert step.ended
-    assert (step.ended - step.started).microseconds == 8000
+    assert attempt.ended
+    assert (attempt.ended - attempt.started).microseconds == 8000
 
 
-async def test_attempts_are_counted_once_however_often_they_are_listed() -> None:
-    failed = span("Attempt 0", "FAILED", "52.1", "52.2")
-    twice = span("run-agent", "FAILED", "52.1", "52.2", [failed, span("Attempt 1", "QUEUED", "52.2", None)])
-    run = await read(twice, span("run-agent", "FAILED", "52.1", "52.2", [failed]))
-    assert [(attempt.number, attempt.status) for attempt in run.steps[0].attempts] == [(1, "FAILED"), (2, "QUEUED")]
-    assert len(run.steps[0].failures) == 1
+async def test_attempts_are_counted_once_however_they_are_listed() -> None:
+    """As an official server listed a step that failed twice: what was planned never learns of the failures."""
+    planned = [
+        span("Attempt 0", "RUNNING", "10.488", None),
+        span("Attempt 1", "RUNNING", "43.665", None),
+        span("Attempt 2", "QUEUED", None, None),
+    ]
+    executed = [span("run-agent", "FAILED", "10.487", "10.604"), span("run-agent", "FAILED", "43.664", "43.679")]
+    run = await read(span("run-agent", "WAITING", "10.488", None, planned), *executed)
+    assert [(attempt.number, attempt.status) for attempt in run.steps[0].attempts] == [(1, "FAILED"), (2, "FAILED")]
+
+
+async def test_attempts_listed_below_their_step_are_enough() -> None:
+    """As the stand-in lists them."""
+    attempts = [span("Attempt 0", "FAILED", "10.1", "10.2"), span("Attempt 1", "COMPLETED", "30.0", "30.5")]
+    run = await read(span("run-agent", "COMPLETED", "10.1", "30.5", attempts))
+    assert [attempt.status for attempt in run.steps[0].attempts] == ["FAILED", "COMPLETED"]
+    assert [(start.second, end.second) for start, end in run.busy] == [(10, 10), (30, 30)]
 
 
 async def test_a_run_is_busy_while_a_request_is_with_the_app_and_not_while_it_waits() -> None:

@@ -3,6 +3,7 @@
 Runs without any account; `python db.py` runs as a learner runs it, in a process of its own.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -92,6 +93,13 @@ async def test_a_learners_own_customers_are_not_joined_by_the_seeds(empty: str) 
     await db.fetch("insert into customers values ('mine', 'me@example.com', 'pro')")
     await db.migrate()
     assert await count("customers") == 1
+
+
+async def test_five_at_once_take_turns(empty: str) -> None:
+    await asyncio.gather(*(db.fetch("select pg_sleep(0.1)") for _ in range(5)))  # Connected before the race begins.
+    applied = await asyncio.gather(*(db.migrate() for _ in range(5)))
+    assert sorted(applied) == [[]] * 4 + [NAMES]
+    assert await count("customers") == 5
 
 
 async def test_four_processes_at_once_apply_each_file_once(empty: str) -> None:

@@ -131,7 +131,7 @@ async def test_a_refund_issued_in_this_run_backs_the_promise(issued: None) -> No
     await policy.check_promises("Your refund is on its way.", "run-1", "cust_001")
 
 
-@pytest.mark.parametrize("named", ["order A-1001", "(#a-1001)", "A 1001"])
+@pytest.mark.parametrize("named", ["order A-1001", "(#a-1001)", "A 1001", "a1001"])
 async def test_an_earlier_refund_backs_the_promise_when_the_reply_names_its_order(issued: None, named: str) -> None:
     await policy.check_promises(f"We have refunded {named} already.", "run-2", "cust_001")
 
@@ -149,6 +149,36 @@ async def test_an_earlier_refund_backs_the_promise_when_the_reply_names_its_orde
 async def test_another_order_or_none_does_not(issued: None, reply: str) -> None:
     with pytest.raises(policy.UnbackedPromiseError):
         await policy.check_promises(reply, "run-2", "cust_001")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I have refunded order B-2.",
+        "I have refunded $49.00 for order A-1001 and $49.00 for order B-2.",
+        "I have refunded order A-1001. Your refund for order #b 2 is on its way too.",
+    ],
+)
+async def test_beside_an_issued_refund_one_that_was_not_cannot_be_claimed(issued: None, reply: str) -> None:
+    with pytest.raises(policy.UnbackedPromiseError):
+        await policy.check_promises(reply, "run-1", "cust_001")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I have refunded order A-1001. I am sorry, no money could be sent back for order B-2.",
+        "I have refunded order A-1001, but order B-2 was rejected.",
+        "I have refunded order A-1001, and a colleague will look at order B-2.",
+    ],
+)
+async def test_beside_an_issued_refund_the_truth_about_the_other_may_be_told(issued: None, reply: str) -> None:
+    await policy.check_promises(reply, "run-1", "cust_001")
+
+
+async def test_an_order_refunded_earlier_may_be_called_so_though_it_was_refused_now(issued: None) -> None:
+    await refunds.open_requests("run-2", "event-2", "cust_001", [GOOD | {"call_id": "call-1", "order_id": "A-1001"}])
+    await policy.check_promises("Order A-1001 was refunded already.", "run-2", "cust_001")
 
 
 async def test_somebody_elses_refund_does_not(issued: None) -> None:

@@ -163,6 +163,20 @@ Your refund for order A-1001 ($49.00) has been issued.
 Your refund of $1,234.50 has been issued.
 You'll get all of your money back.
 We're refunding you in full.
+The $49 is back on your card.
+Your money has been transferred back.
+I've cancelled the second charge.
+Abbiamo rimborsato 49 €.
+We hebben 49 € terugbetaald.
+I couldn't find order A-1002 but I've refunded order A-1001.
+It was not your fault and we have refunded you.
+It wasn't right so we refunded you.
+I did not hesitate and your refund is on its way.
+That was not our intention and the refund has been issued.
+It should not have happened and you will get a full refund.
+I'll refund it as soon as possible.
+Once again, you will get a refund.
+I'll refund it, and if there is any other problem, write to us.
 """
 HONEST = """
 Hi Ada, you can set a new password with "Forgot password" on the sign-in page; the link it mails you works for an hour.
@@ -353,6 +367,40 @@ To get your money back, please send the item to us first.
 Please return the item first; a refund is decided after that.
 Please return the headphones to us.
 I'm happy that the refund arrived.
+Your order was never refunded.
+None of the orders was refunded.
+I cannot confirm that your order was refunded.
+I am unable to say that the $49 was refunded.
+The case was closed without a refund being issued.
+Your refund was submitted and then rejected by a colleague.
+Your refund was submitted for approval and expired.
+Your refund hasn't been processed yet.
+The $49 wasn't refunded.
+This order can be refunded after a review.
+This order may be refunded after a review.
+This order might be refunded after a review.
+A cancelled order would be refunded.
+Any refund is approved by a person.
+Each refund is approved by a person.
+I'll find out whether we will refund it.
+We'll refund it unless the charge turns out to be correct.
+Please wait until your refund is approved.
+A colleague checks the order before the refund is made.
+You'll get an email when the refund is approved.
+If the charge is a duplicate, you should see the money in a week.
+Once it is approved, expect your refund within a week.
+If it is a duplicate, we are going to refund it.
+If it was charged twice, let me refund it.
+If it was charged twice, let us refund it.
+Das Geld wurde nicht erstattet.
+Wir haben keinen Betrag erstattet.
+Falls doppelt abgebucht wurde, wird der Betrag erstattet.
+Sobald ein Kollege zugestimmt hat, wird der Betrag erstattet.
+Wenn ein Kollege zustimmt, werden beide Beträge erstattet.
+Nous ne vous avons pas remboursé.
+Het bedrag is niet terugbetaald.
+Er is geen bedrag terugbetaald.
+Non abbiamo rimborsato l'ordine.
 """
 # What words alone do not tell. The approval in the ledger does not depend on it: no money moves on a promise.
 MISSED = """

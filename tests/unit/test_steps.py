@@ -196,6 +196,12 @@ async def test_a_misbehaving_model_fails_the_step_as_fits(
     assert type(raised.value) is error
 
 
+async def test_half_a_character_in_an_email_reaches_the_model_as_one_that_can_be_sent() -> None:
+    outcome = await steps.run_agent(f"{DUPLICATE} \ud83d!", TICKET)
+    assert outcome["state"] is not None
+    assert outcome["state"]["original_input"] == f"{DUPLICATE} \ufffd!"
+
+
 async def test_a_refused_request_leaves_one_row_however_often_the_step_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL", "rule-based:bad-types")
     outcomes = [await steps.run_agent(DUPLICATE, TICKET) for _ in range(2)]

@@ -20,6 +20,7 @@ import db
 import policy
 import refunds
 import worker
+from offline.misbehaviour import MISBEHAVIOURS
 from tests.ledger import decide
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -275,6 +276,23 @@ async def test_a_promise_made_once_is_a_refund_request_at_the_second_try(monkeyp
     with pytest.raises(policy.UnbackedPromiseError):
         await worker.answer(email, TICKET)
     assert amounts(await worker.answer(email, TICKET)) == [("A-1001", 4900)]
+
+
+async def test_an_empty_reply_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MISBEHAVIOURS, "mute", lambda turn: " \n")
+    misbehave(monkeypatch, "mute")
+    with pytest.raises(RuntimeError, match="reply is empty"):
+        await worker.answer(PASSWORD, TICKET)
+
+
+async def test_of_two_refunds_the_rejected_one_cannot_be_claimed_beside_the_paid_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paused, decisions = await asks(TWO_ORDERS), await approve()
+    misbehave(monkeypatch, "claims-anyway")
+    with pytest.raises(policy.UnbackedPromiseError):
+        await goes_on(paused, decisions | {paused["asked"][1]["call_id"]: REJECTED})
+    assert await issued() == [("A-1001", 4900)]
 
 
 async def test_a_rejected_refund_that_is_claimed_anyway_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:

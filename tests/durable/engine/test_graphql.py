@@ -63,6 +63,15 @@ async def test_a_run_has_status_output_and_what_triggered_it(rig: Rig) -> None:
     assert answer["runTrigger"] == {"isBatch": False, "eventName": "t/steps"}
 
 
+async def test_a_run_has_ended_when_it_finished_and_not_before(rig: Rig) -> None:
+    query = "query ($id: String!) { run(runID: $id) { queuedAt startedAt endedAt finishedAt } }"
+    done = (await ask(rig, query, id=rig.run_of(await rig.send("t/steps"))))["run"]
+    assert done["queuedAt"] <= done["startedAt"] <= done["endedAt"] == done["finishedAt"]
+    waiting = (await ask(rig, query, id=rig.run_of(await rig.send("t/wait", k="x"))))["run"]
+    assert waiting["startedAt"]
+    assert (waiting["endedAt"], waiting["finishedAt"]) == (None, None)
+
+
 async def test_a_step_leads_to_its_output(rig: Rig) -> None:
     steps = await spans(rig, rig.run_of(await rig.send("t/steps")))
     assert list(steps) == ["a", "b", "Finalization"]

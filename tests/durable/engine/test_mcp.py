@@ -241,6 +241,7 @@ async def test_runs_are_listed_in_pages_newest_first(call: Tools) -> None:
     second = await call("list_runs", limit=3, cursor=first["page"]["cursor"])
     assert [run["id"] for run in first["data"] + second["data"]] == runs[::-1]
     assert "hasMore" not in second["page"]
+    assert [run["id"] for run in (await call("list_runs", order="ASC"))["data"]] == runs
 
 
 async def test_runs_can_be_filtered(call: Tools) -> None:
@@ -300,6 +301,11 @@ async def test_a_refusal_is_an_error_that_says_what_is_wrong(
     refused = await call.raw(tool, **args)
     assert refused.is_error
     assert message in text(refused)
+
+
+async def test_a_client_that_asks_for_a_stream_is_told_there_is_none(call: Tools) -> None:
+    answer = await call.rig.http.get("/mcp", headers={"Accept": "text/event-stream"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
 async def test_health_is_ok(call: Tools) -> None:

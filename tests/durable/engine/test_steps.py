@@ -322,6 +322,18 @@ async def test_a_state_too_large_for_one_request_is_fetched_by_the_app(world: Wo
     assert 2_000_000 < max(sizes) < 4_200_000
 
 
+async def test_streamed_answers_are_read_as_if_they_were_not(world: World) -> None:
+    @world.on("go", retries=1)
+    async def streamed(ctx: inngest.Context) -> Any:
+        return await ctx.step.run("s", failing(world.log, 1))
+
+    await world.start(streaming=inngest.Streaming.FORCE)
+    await world.sent("go")
+    assert world.run("streamed").status is RunStatus.RUNNING
+    await world.advance(seconds=31)
+    assert (world.log, world.run("streamed").output) == (["try", "try"], "ok")
+
+
 async def test_a_rerun_is_a_new_run_of_the_same_event(world: World) -> None:
     @world.on("go")
     async def once(ctx: inngest.Context) -> Any:

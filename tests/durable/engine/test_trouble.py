@@ -1,6 +1,7 @@
 """Apps that are down, restarted, changed or broken, and a server that cannot start. Runs without database and model."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -135,6 +136,18 @@ async def test_an_answer_that_makes_no_sense_is_a_failed_attempt(world: World, b
     assert world.run("simple").status is RunStatus.RUNNING
     await world.advance(seconds=31)
     assert (world.run("simple").status, world.run("simple").output, answers) == (RunStatus.COMPLETED, "fine", [])
+
+
+async def test_bytes_sent_to_keep_a_streamed_answer_alive_are_skipped(world: World) -> None:
+    @world.on("go", retries=0)
+    async def simple(ctx: inngest.Context) -> None: ...
+
+    await world.start()
+    await world.stop()
+    answer = {"status": 200, "headers": SDK, "body": '"fine"'}
+    await world.serve(Response("   " + json.dumps(answer), 201))
+    await world.sent("go")
+    assert world.run("simple").output == "fine"
 
 
 async def test_an_answer_marked_no_retry_ends_the_run(world: World) -> None:

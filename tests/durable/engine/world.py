@@ -79,16 +79,16 @@ class World:
 
         return decorate
 
-    async def start(self) -> None:
+    async def start(self, **options: Any) -> None:
         """Serve the functions and let the engine sync them."""
-        await self.serve(self.app(self.functions))
+        await self.serve(self.app(self.functions, **options))
         async with self.server.engine.client.session.put(self.url) as answer:
             assert answer.status == 200, await answer.text()
 
-    def app(self, functions: list[inngest.Function[Any]]) -> fastapi.FastAPI:
-        """The functions as an ASGI app."""
+    def app(self, functions: list[inngest.Function[Any]], **options: Any) -> fastapi.FastAPI:
+        """The functions as an ASGI app, served with the SDK's `options`."""
         app = fastapi.FastAPI()
-        inngest.fast_api.serve(app, self.client, functions)
+        inngest.fast_api.serve(app, self.client, functions, **options)
         return app
 
     async def serve(self, app: Any) -> None:

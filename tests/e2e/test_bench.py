@@ -1,0 +1,20 @@
+"""`python -m offline.bench` works; how fast anything is, is no test."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.programs import ROOT
+
+
+@pytest.mark.timeout(180)
+def test_the_benchmark_measures_what_it_says() -> None:
+    command = [sys.executable, "-m", "offline.bench", "--quick"]
+    bench = subprocess.run(
+        command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+    assert bench.returncode == 0, bench.stderr
+    for row in ("50 runs of three steps", "20 emails received", "From approval event to refund row: median"):
+        assert row in bench.stdout

@@ -1,0 +1,70 @@
+"""`python -m offline dev`: everything on known ports, the learner's own settings, a restart on every change."""
+
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.programs import PATIENCE_SECONDS, copy_of_the_project, left_behind, start, up_to
+from tests.ports import free_port
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def ports() -> list[str]:
+    return [word for name in ("app", "engine", "postgres") for word in (f"--{name}-port", str(free_port()))]
+
+
+def post(line: str) -> None:
+    """Do what the printed curl command does."""
+    _, url, _, body = line.split(maxsplit=3)
+    httpx.post(url, json=json.loads(body.strip("'")), trust_env=False).raise_for_status()
+
+
+def runs(engine: str) -> list[dict[str, Any]]:
+    query = "{ runs(first: 9, filter: {}) { edges { node { status trace { childrenSpans { name status } } } } } }"
+    answer = httpx.post(f"{engine}/v0/gql", json={"query": query}, trust_env=False).json()
+    return [edge["node"] for edge in answer["data"]["runs"]["edges"]]
+
+
+def wait_for(text: str, engine: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while text not in json.dumps(runs(engine)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert text in json.dumps(runs(engine))
+
+
+def test_the_printed_commands_lead_to_a_refund_and_a_change_to_a_restart(temporary: Path, tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path)
+    dev = start(temporary, "dev", *ports(), project=project)
+    guide = up_to("Ctrl-C stops", dev)
+    assert "Ctrl-C stops" in guide, guide
+    engine = next(line.split()[1] for line in guide.splitlines() if line.startswith("engine  "))
+    assert "model      rule-based" in guide
+    first, second = ["curl" + part.split("\n\n")[0].replace("\n", "") for part in guide.split("curl")[1:]]
+    post(first)
+    wait_for("await-refund-approval", engine)
+    post(second)
+    wait_for('"status": "COMPLETED", "trace"', engine)
+    (project / "policy.py").write_text((project / "policy.py").read_text() + "\n# changed\n")
+    assert "A file has changed" in up_to("PUT /api/inngest", dev)
+    dev.send_signal(signal.SIGINT)
+    rest, _ = dev.communicate()
+    assert rest.endswith("Stopped.\n")
+    assert dev.returncode == 0
+    assert left_behind(temporary) == []
+    assert (project / ".offline").is_dir()
+
+
+def test_a_taken_port_is_named_with_the_way_out(temporary: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        dev = start(temporary, "dev", *ports(), "--engine-port", str(port))
+        printed, _ = dev.communicate()
+    assert dev.returncode == 1
+    assert printed == f"Port {port} is taken. Stop what listens there, or choose another one: --engine-port N\n"

@@ -9,7 +9,7 @@ import pytest
 from offline.postgres import EmbeddedPostgres
 from tests.e2e.programs import processes_of
 from tests.e2e.stage import Misfortune, Stage, Story, Telling
-from tests.ledger import rewrite
+from tests.ledger import forget_everything
 
 Tell: TypeAlias = Callable[[Story, Misfortune], Awaitable[Telling]]
 UNDISTURBED = Misfortune()
@@ -23,7 +23,7 @@ async def tell(database: None, postgres: EmbeddedPostgres, tmp_path: Path) -> Te
     async def tell(story: Story, misfortune: Misfortune) -> Telling:
         if misfortune == UNDISTURBED and story.name in told:
             return told[story.name]
-        await rewrite("truncate audit_log, refunds, refund_history restart identity")
+        await forget_everything()
         async with Stage(postgres, tmp_path, misfortune, story.model) as stage:
             await story.tell(stage)
             telling = await stage.end()

@@ -123,7 +123,9 @@ class Stack:
 
     def _spawn_app(self, changes: dict[str, str]) -> None:
         address = {"DATABASE_URL": self.postgres.url, "INNGEST_DEV": self.engine_url}
-        options = ("--host", "127.0.0.1", "--port", str(self._app_port), "--timeout-graceful-shutdown", "2")
+        options = ["--host", "127.0.0.1", "--port", str(self._app_port), "--timeout-graceful-shutdown", "2"]
+        # Longer than an engine keeps idle connections: one that closes just as a call comes in costs it an attempt.
+        options += ["--timeout-keep-alive", "300"]
         environment = self.settings | address | changes
         self.app = self._start("app", ("-m", "uvicorn", self._app_name, *options), environment)
 

@@ -12,7 +12,7 @@ CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 pyth
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
 
-.PHONY: help demo test lint bench dev clean lock install
+.PHONY: help demo test torture lint bench dev clean lock install
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -23,6 +23,9 @@ demo: $(INSTALLED) ## watch the whole worker at work, without any account
 
 test: $(INSTALLED) ## run every test
 	@$(PY) -m pytest $(ARGS)
+
+torture: $(INSTALLED) ## kill, cut, delay and cheat with new seeds for an hour (SEED=7 MINUTES=10 say otherwise)
+	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(PY) -m tests.torture $(ARGS)
 
 lint: $(INSTALLED) ## check style, formatting and types
 	@$(PY) -m ruff check .

@@ -145,7 +145,9 @@ async def issue(
         if row["payment_started_at"] is not None:
             return row
         if row["approved_cents"] >= policy.refund_limit():
-            return await refunds.block(connection, row, f"the limit is now {policy.refund_limit()} cents")
+            return await refunds.block(
+                connection, row, f"the amount is not below the limit of {policy.refund_limit()} cents"
+            )
         other = await connection.fetchval(
             "select status from refunds where customer_id = $1 and replace(order_id, '-', '') = replace($2, '-', '')"
             " and id <> $3 and payment_started_at is not null and status <> 'blocked'",

@@ -17,6 +17,7 @@ import openai
 
 import db
 import refunds
+import saved_state
 import worker
 
 EMAIL_MAX_CHARS = 100_000
@@ -186,7 +187,7 @@ async def resume_agent(
     try:
         with retries_that_fit():
             outcome = await worker.resume(state, ticket, decisions, may_ask=may_ask)
-    except worker.UnreadableStateError as error:
+    except saved_state.UnreadableStateError as error:
         logger.error("Run %s cannot be resumed: %s", ticket["run_id"], error)
         unpaid = "the run was saved by another version and could not be resumed"
         outcome = worker.Outcome(reply=FOLLOW_UP, state=None, asked=[], refused=[])

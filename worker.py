@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from agents import MultiProvider, RunConfig, RunContextWrapper, Runner, RunState, function_tool
+from agents import MultiProvider, RunConfig, RunContextWrapper, Runner, RunState, UserError, function_tool
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
 
@@ -21,6 +21,7 @@ import db
 import payments
 import policy
 import refunds
+import saved_state
 from sandbox import EmptySandbox
 
 MAX_TURNS = 12
@@ -55,10 +56,6 @@ class Outcome(TypedDict):
     state: dict[str, Any] | None
     asked: list[dict[str, Any]]
     refused: list[dict[str, Any]]
-
-
-class UnreadableStateError(RuntimeError):
-    """The saved state comes from another version and cannot be gone on from; nothing was done."""
 
 
 @function_tool(failure_error_function=None)
@@ -116,7 +113,7 @@ def run_config() -> RunConfig:
 
 async def answer(email: str, ticket: Ticket) -> Outcome:
     """Read one email. Raises policy.UnbackedPromiseError, an AgentsException, or what the model's client raises."""
-    return await _run(build_agent(), email, ticket, may_ask=True)
+    return await _run(build_agent(), email, ticket, True)
 
 
 async def resume(
@@ -125,31 +122,27 @@ async def resume(
     """Go on from a saved state. `decisions` maps a call id to its status ("approved" or another) and a note.
 
     A call without a decision is rejected, and so are new requests unless `may_ask`. Raises as `answer` does, and
-    UnreadableStateError for a state that this version of the worker or of the SDK cannot go on from.
+    saved_state.UnreadableStateError for a state that this version of the worker or of the SDK cannot go on from.
     """
-    agent = build_agent()
-    restored: RunState[Ticket]
+    agent, model = build_agent(), saved_state.ModelWasAsked()
+    start = await saved_state.restore(agent, state, ticket, decisions)
     try:
-        restored = await RunState.from_json(agent, state, context_override=ticket, strict_context=True)
-    except Exception as error:
-        raise UnreadableStateError(f"{type(error).__name__}: {error}") from error
-    gone = {call.name for call in restored.get_interruptions()} - {tool.name for tool in agent.tools}
-    if gone or not restored.get_interruptions():
-        raise UnreadableStateError(f"it waits for {', '.join(map(str, gone)) or 'nothing'}")
-    for call in restored.get_interruptions():
-        _, problem = policy.requested_refund(call.call_id, call.arguments)
-        decision = decisions.get(call.call_id or "", {"status": "rejected", "why": problem})
-        if decision["status"] == "approved":
-            restored.approve(call)
-        else:
-            restored.reject(call, rejection_message=json.dumps(decision))
-    return await _run(agent, restored, ticket, may_ask=may_ask)
+        return await _run(agent, start, ticket, may_ask, model)
+    except saved_state.WRONG as error:
+        # A UserError with a cause is what a tool raised: a dead database, most likely.
+        if model.was_asked or (isinstance(error, UserError) and error.__cause__ is not None):
+            raise
+        raise saved_state.UnreadableStateError(f"{type(error).__name__}: {error}") from error
 
 
-async def _run(agent: SandboxAgent[Ticket], start: str | RunState[Ticket], ticket: Ticket, *, may_ask: bool) -> Outcome:
+async def _run(
+    agent: SandboxAgent[Ticket], start: str | RunState[Ticket], ticket: Ticket, may_ask: bool, hooks: Any = None
+) -> Outcome:
     refused: list[dict[str, Any]] = []
     for _ in range(MAX_CORRECTIONS):
-        result = await Runner.run(agent, start, context=ticket, run_config=run_config(), max_turns=MAX_TURNS)
+        result = await Runner.run(
+            agent, start, context=ticket, run_config=run_config(), max_turns=MAX_TURNS, hooks=hooks
+        )
         start, asked = result.to_state(), []
         for call in result.interruptions:
             refund, problem = policy.requested_refund(call.call_id, call.arguments)

@@ -1,7 +1,6 @@
 """The ledger alone: whatever is done to it, in any order and two things at once, it stays what the model says."""
 
 import asyncio
-import os
 from collections import Counter
 
 import pytest
@@ -24,6 +23,7 @@ from tests.adversary.ledger_model import (
     Provider,
     TimePasses,
 )
+from tests.adversary.profile import PROFILE, SEED
 from tests.ledger import rewrite
 
 runs, ids, orders = (st.sampled_from(names) for names in (["run-1", "run-2"], ["a", "b"], ["A-1", "A-1", "B-2"]))
@@ -146,8 +146,8 @@ def test_the_ledger_is_what_a_plain_model_of_it_says(
     loop = LedgerMachine.loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(db.migrate())
-        seeded = seed(int(os.environ.get("SEED", "1")))(LedgerMachine)
-        steps = settings(settings.get_profile(settings.get_current_profile_name()), stateful_step_count=20)
+        seeded = seed(SEED)(LedgerMachine)
+        steps = settings(PROFILE, stateful_step_count=20)
         run_state_machine_as_test(seeded, settings=steps)
     finally:
         loop.run_until_complete(db.close())

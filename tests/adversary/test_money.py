@@ -6,7 +6,7 @@ invariants are read from the database.
 
 import logging
 import os
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,14 +19,24 @@ import worker
 from offline.inngest_server import DevServer
 from tests.adversary import drawn, world
 from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
+from tests.adversary.profile import PROFILE, SEED
 from tests.durable.driver import OFFICIAL, Engine
 
 pytestmark = [
     pytest.mark.skipif(bool(OFFICIAL), reason="every example lasts until all clocks have run out"),
     pytest.mark.timeout(3600),
 ]
-SEED = int(os.environ.get("SEED", "1"))
 PAYING = '{"order_id": "A-1001", "amount_cents": 4900, "reason": "Duplicate charge"}'
+
+
+def noting_whose_email(original: Any) -> Any:
+    """One of the worker's two ways in, so that the model knows for whom it writes, though nobody tells it."""
+
+    async def noted(given_: Any, ticket: worker.Ticket, *arguments: Any, **options: Any) -> worker.Outcome:
+        writer.set(ticket["customer_id"])
+        return cast(worker.Outcome, await original(given_, ticket, *arguments, **options))
+
+    return noted
 
 
 @pytest.fixture
@@ -34,16 +44,12 @@ async def adversary(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Production's rules, a model with a script, and customers with secrets."""
     monkeypatch.setattr(inngest_app, "DEV", False)
     monkeypatch.setenv("MODEL_PROVIDER", "tests.adversary.model:Provider")
-    original = worker._run
+    for name in ("answer", "resume"):
+        monkeypatch.setattr(worker, name, noting_whose_email(getattr(worker, name)))
 
     async def pay(**payment: Any) -> str:
         return await world.Provider.present(**payment)
 
-    async def noted(*arguments: object, may_ask: bool) -> worker.Outcome:
-        writer.set(arguments[2]["customer_id"])  # type: ignore[index]
-        return await original(*arguments, may_ask=may_ask)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(worker, "_run", noted)
     monkeypatch.setattr(logging.getLogger("customer-support"), "disabled", True)
     monkeypatch.setitem(payments.PROVIDERS, "ledger", pay)
 
@@ -78,6 +84,7 @@ async def tell(
     return approver, provider
 
 
+@PROFILE
 @given(
     st.lists(drawn.emails, min_size=1, max_size=3),
     drawn.scripts,
@@ -96,7 +103,7 @@ async def test_no_cent_moves_without_a_yes_to_exactly_it(
     approver, provider = await tell(email_app_url, emails, script, acts, moods)
     rows = await world.check_money(approver, provider)
     await world.check_ends(len(emails))
-    await world.check_secrets(script, drawn.CUSTOMERS)
+    await world.check_replies(script)
     event(f"{min(len(rows), 2)} asked, {min(len(approver.yes), 2)} approved, {min(len(provider.paid), 2)} paid")
 
 

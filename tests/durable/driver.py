@@ -52,6 +52,16 @@ class Engine:
             pytest.skip("the official server's clock cannot be moved")
         await self._stand_in.advance(timedelta(**duration))
 
+    def stored(self) -> str:
+        """All that the engine keeps of runs, but for the events that people sent. Skips where it cannot be read."""
+        if self._stand_in is None:
+            pytest.skip("what the official server stores cannot be read")
+        kept: list[Any] = []
+        for run in self._stand_in.state.runs.values():
+            kept += [run.output, *run.memos.values(), *run.attempts]
+            kept += [(step.output, step.error, step.opts) for step in run.steps.values()]
+        return json.dumps(kept, default=str)
+
     async def settle(self) -> None:
         """Let everything happen that can happen without the clock moving."""
         if self._stand_in is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from inngest_encryption import EncryptionMiddleware
 
 import db
 import inngest_app
@@ -18,6 +19,13 @@ DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
 TWO_ORDERS = "I was charged twice for order A-1001, $49.00, and order A-1002 failed but you took $20.00."
 ISSUED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 BLOCKED = {"message_received": 1, "refund_blocked": 1, "message_sent": 1}
+
+
+@pytest.fixture(params=["", "a key"], ids=["plain", "encrypted"], autouse=True)
+def encryption(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here runs both ways: with step outputs as they are, and as ENCRYPTION_KEY makes them."""
+    middleware = [EncryptionMiddleware.factory(request.param)] if request.param else []
+    monkeypatch.setattr(inngest_app.client, "middleware", middleware)
 
 
 async def waiting() -> list[str]:

@@ -19,6 +19,7 @@ import pytest
 import db
 import policy
 import refunds
+import saved_state
 import worker
 from offline.misbehaviour import MISBEHAVIOURS
 from tests.ledger import decide
@@ -206,7 +207,7 @@ async def test_a_state_that_asks_for_something_else_than_was_approved_pays_nothi
 @pytest.mark.parametrize("changed", CHANGED)
 async def test_a_state_with_other_arguments_is_not_even_resumed(changed: dict[str, Any]) -> None:
     paused = await asks()
-    with pytest.raises(agents.ModelBehaviorError):
+    with pytest.raises(saved_state.UnreadableStateError, match="reused a tool call ID"):
         await worker.resume(forged(paused["state"], changed), TICKET, await approve())
     assert await issued() == []
 
@@ -220,7 +221,7 @@ async def test_a_state_with_the_same_arguments_is_paid() -> None:
 
 @pytest.mark.parametrize("state", [{}, {"$schemaVersion": "99.0"}])
 async def test_a_state_that_this_version_cannot_read_is_said_to_be_unreadable(state: dict[str, Any]) -> None:
-    with pytest.raises(worker.UnreadableStateError, match="schema version"):
+    with pytest.raises(saved_state.UnreadableStateError, match="schema version"):
         await worker.resume(state, TICKET, {})
 
 

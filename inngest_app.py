@@ -128,7 +128,8 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
             )  # fmt: skip
             # Registered together: a decision sent while the reviewer is being told would find nobody waiting.
             _, wake_up = await ctx.group.parallel((notify, wait))
-        read = partial(steps.read_decisions, ctx.run_id, wake_up, dev=DEV)
+        calls = [refund["call_id"] for refund in outcome["asked"]]
+        read = partial(steps.read_decisions, ctx.run_id, wake_up, dev=DEV, calls=calls)
         verdict = await ctx.step.run(f"read-decisions{suffix}", read)
         seconds_left = verdict["seconds_left"]
         if not seconds_left:

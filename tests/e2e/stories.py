@@ -114,6 +114,18 @@ async def asks_again(stage: Stage) -> None:
     await stage.until(actions, ended, again=lambda: wake(stage, event_id))
 
 
+@story("rule-based:asks-again")
+async def asks_after_expiry(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.wait(hours=3, minutes=50)
+    await stage.until(ledger, [("blocked", "expired"), PENDING])
+    await decide(2, approved=True)
+    await wake(stage, event_id)
+    ended = {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
+    await stage.until(actions, ended, again=lambda: wake(stage, event_id))
+
+
 @story("rule-based:forgets")
 async def twice(stage: Stage) -> None:
     for number in (1, 2):

@@ -51,7 +51,7 @@ async def hung(stage: Stage) -> None:
 
 
 def misfortune(strike: Strike) -> Kind:
-    return lambda at, _: Misfortune(at, strike, query_seconds=0.5 if strike is hung else 15)
+    return lambda at: Misfortune(at, strike, query_seconds=0.5 if strike is hung else 15)
 
 
 KINDS = {"stopped": misfortune(stopped), "restarted": misfortune(restarted), "cut": misfortune(cut)}

@@ -20,5 +20,5 @@ pytestmark = [
 
 @pytest.mark.parametrize("story", STORIES)
 async def test_a_kill_leaves_what_an_undisturbed_run_leaves(tell: Tell, story: str) -> None:
-    kinds = {"killed": lambda at, _: Misfortune(at)}
+    kinds = {"killed": Misfortune}
     await survives(tell, STORIES[story], kinds, samples=2)

@@ -184,6 +184,21 @@ async def block(connection: Connection, row: asyncpg.Record, why: str) -> dict[s
     return {"status": "blocked", "order_id": row["order_id"], "why": why}
 
 
+async def close_abandoned() -> int:
+    """Close, a day after their time was up, the refunds that no run acts on any more; how many runs that were.
+
+    The engine lost the run, or cancelled it while the step that opens the refund was running.
+    """
+    rows = await fetch(
+        "select distinct run_id from refunds where settled_at is null and payment_started_at is null"
+        " and expires_at < now() - interval '1 day' order by run_id"
+    )
+    for row in rows:
+        await expire(row["run_id"], overdue_only=True)
+        await block_the_rest(row["run_id"], "no run was left to carry it out")
+    return len(rows)
+
+
 async def decided_but_not_applied() -> list[dict[str, Any]]:
     """Rows whose decision is older than a minute and whose run has not acted on it: their wake-up may be lost."""
     return await fetch(

@@ -139,6 +139,28 @@ async def test_an_old_call_of_the_engine_does_not_take_back_a_later_refund(
     await engine.eventually(ledger, [("issued", "approved")] * 2)
 
 
+async def test_a_run_cancelled_while_the_reviewer_is_being_told_leaves_no_refund_open_for_ever(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that runs is let finish: it opens the refund after the run's refunds were closed."""
+    original = refunds.open_requests
+
+    async def cancelled_first(*arguments: Any) -> None:
+        await engine.cancel_all()
+        await engine.eventually(actions, {"message_received": 1, "run_failed": 1})
+        await original(*arguments)
+
+    monkeypatch.setattr(refunds, "open_requests", cancelled_first)
+    await engine.email(DOUBLE)
+    await engine.eventually(ledger, [("pending", None)])
+    await engine.advance(minutes=6)
+    assert await ledger() == [("pending", None)]
+    await rewrite("update refunds set expires_at = now() - interval '25 hours' returning id")
+    await engine.advance(minutes=6)
+    assert await ledger() == [("blocked", "expired")]
+    assert await actions() == {"message_received": 1, "run_failed": 1, "refund_blocked": 1}
+
+
 async def test_a_decision_before_the_row_exists_is_refused_and_recorded(engine: Engine) -> None:
     assert await decide(1, approved=True, by="grace") == "there is no such refund"
     await paused(engine)

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import db
@@ -162,6 +163,17 @@ async def orphaned_payment(stage: Stage) -> None:
     await patiently(lambda: db.fetch("update refunds set payment_started_at = now() returning id"))
     await backdate("payment_started_at")
     await stage.until(actions, {"refund_issued": 1})
+
+
+@story()
+async def abandoned(stage: Stage) -> None:
+    for number in (1, 2):
+        asked = {"call_id": "c", "order_id": f"A-{number}", "amount_cents": 100, "reason": "Double"}
+        await patiently(partial(refunds.open_requests, f"gone-{number}", "request", "cust_002", [asked]))
+    await decide(1, approved=True)
+    lost = "update refunds set expires_at = now() - interval '25 hours' returning id"
+    await patiently(lambda: rewrite(lost))
+    await stage.until(actions, {"refund_blocked": 2})
 
 
 @story()

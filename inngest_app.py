@@ -143,7 +143,7 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
 
 @client.create_function(fn_id="resend-wake-ups", trigger=inngest.TriggerCron(cron="*/5 * * * *"))
 async def resend_wake_ups(ctx: inngest.Context) -> int:
-    """A lost wake-up and a payment cut short wait for minutes, the refunds of a lost run for a day; nothing for ever."""
+    """A lost wake-up and a payment cut short wait for minutes, the refunds of a lost run for a day."""
     rows = await ctx.step.run("load-unapplied", refunds.decided_but_not_applied)
     wake_ups = [
         inngest.Event(

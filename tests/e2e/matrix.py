@@ -9,11 +9,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+import pytest
+
+from tests.durable.driver import OFFICIAL
 from tests.e2e.conftest import UNDISTURBED, Tell
 from tests.e2e.stage import Misfortune, Story
 
 Kind = Callable[[int], Misfortune]
-SEED = os.environ.get("SEED", "1")
+SEED = os.environ.get("SEED") or "1"
+MATRIX = [
+    pytest.mark.skipif(
+        bool(OFFICIAL) and "SAMPLES" not in os.environ,
+        reason="every misfortune costs a real retry delay on the official server: say SAMPLES=1",
+    ),
+    pytest.mark.timeout(3600),
+]
 
 
 def chosen(names: Sequence[str], kinds: Sequence[str], story: str, samples: int) -> list[tuple[int, str]]:

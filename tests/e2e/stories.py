@@ -20,11 +20,13 @@ PENDING = ("pending", None)
 STORIES: dict[str, Story] = {}
 
 
-def story(model: str = "rule-based") -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+def story(
+    model: str = "rule-based", *, takes_hours: bool = False
+) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
     """Add a story, called as its function is."""
 
     def add(tell: Callable[[Stage], Awaitable[None]]) -> None:
-        STORIES[tell.__name__] = Story(tell.__name__, tell, model)
+        STORIES[tell.__name__] = Story(tell.__name__, tell, model, takes_hours)
 
     return add
 
@@ -76,7 +78,7 @@ async def rejected(stage: Stage) -> None:
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
 
 
-@story()
+@story(takes_hours=True)
 async def expired(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
     await stage.until(ledger, [PENDING])
@@ -115,7 +117,7 @@ async def asks_again(stage: Stage) -> None:
     await stage.until(actions, ended, again=lambda: wake(stage, event_id))
 
 
-@story("rule-based:asks-again")
+@story("rule-based:asks-again", takes_hours=True)
 async def asks_after_expiry(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
     await stage.until(ledger, [PENDING])

@@ -7,17 +7,13 @@ from typing import get_args
 
 import pytest
 
-from tests.durable.driver import OFFICIAL
 from tests.e2e.conftest import Tell
-from tests.e2e.matrix import Kind, survives
+from tests.e2e.matrix import MATRIX, Kind, survives
 from tests.e2e.proxy import Held, How, Mishap
 from tests.e2e.stage import Misfortune
 from tests.e2e.stories import STORIES
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each lost call costs a real retry delay on the official server"),
-    pytest.mark.timeout(3600),
-]
+pytestmark = MATRIX
 
 
 def misfortune(how: How, after: int = 1) -> Kind:

@@ -128,7 +128,8 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
             )  # fmt: skip
             # Registered together: a decision sent while the reviewer is being told would find nobody waiting.
             _, wake_up = await ctx.group.parallel((notify, wait))
-        read = partial(steps.read_decisions, ctx.run_id, wake_up, dev=DEV)
+        calls = [refund["call_id"] for refund in outcome["asked"]]
+        read = partial(steps.read_decisions, ctx.run_id, wake_up, dev=DEV, calls=calls)
         verdict = await ctx.step.run(f"read-decisions{suffix}", read)
         seconds_left = verdict["seconds_left"]
         if not seconds_left:
@@ -142,7 +143,7 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
 
 @client.create_function(fn_id="resend-wake-ups", trigger=inngest.TriggerCron(cron="*/5 * * * *"))
 async def resend_wake_ups(ctx: inngest.Context) -> int:
-    """A decision whose event was lost, and a payment whose run is gone, wait for minutes, not for ever."""
+    """A lost wake-up and a payment cut short wait for minutes, the refunds of a lost run for a day."""
     rows = await ctx.step.run("load-unapplied", refunds.decided_but_not_applied)
     wake_ups = [
         inngest.Event(
@@ -154,6 +155,7 @@ async def resend_wake_ups(ctx: inngest.Context) -> int:
     ]
     if wake_ups:
         await ctx.step.send_event("send-wake-ups", wake_ups)
+    await ctx.step.run("close-abandoned", refunds.close_abandoned)
     # Last: a provider that is down must not hold up the wake-ups.
     await ctx.step.run("finish-payments", payments.finish_payments)
     return len(wake_ups)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -133,19 +134,24 @@ async def of_customer(customer_id: str) -> list[dict[str, Any]]:
     )
 
 
-async def expire(run_id: str, *, overdue_only: bool) -> None:
-    """Close what nobody decided in time (`overdue_only`: by the database's clock). A decision made before stands."""
+async def expire(run_id: str, *, overdue_only: bool, calls: Sequence[str] | None = None) -> None:
+    """Close what nobody decided in time (`overdue_only`: by the database's clock). A decision made before stands.
+
+    `calls` are those that were waited for (None: all of the run).
+    """
     await fetch(
         "update refunds set status = 'expired', decision = 'expired', decided_by = 'nobody', decided_at = now(),"
         " decision_note = 'nobody decided in time'"
-        " where run_id = $1 and status = 'pending' and (expires_at <= now() or not $2) returning id",
-        run_id,
-        overdue_only,
-    )
+        " where run_id = $1 and status = 'pending' and (expires_at <= now() or not $2)"
+        " and (call_id = any($3) or $3 is null) returning id",
+        run_id, overdue_only, clean(calls),
+    )  # fmt: skip
 
 
-async def block_the_rest(run_id: str, why: str, *, pending: bool = False) -> None:
+async def block_the_rest(run_id: str, why: str, *, pending: bool = False, calls: Sequence[str] | None = None) -> None:
     """Close the run's decided rows (`pending`: the undecided too) that did not end in money, with their audit rows.
+
+    `calls` are those whose turn is over (None: all of the run).
 
     `why` explains a row that was approved or pending; a rejected or expired one explains itself. A payment that was
     begun stays open: only the provider knows, and `payments.finish_payments` asks.
@@ -154,8 +160,8 @@ async def block_the_rest(run_id: str, why: str, *, pending: bool = False) -> Non
     async def work(connection: Connection) -> None:
         rows = await connection.fetch(
             "select * from refunds where run_id = $1 and settled_at is null and payment_started_at is null"
-            " and (decision is not null or $2) order by id for update",
-            run_id, pending,
+            " and (decision is not null or $2) and (call_id = any($3) or $3 is null) order by id for update",
+            run_id, pending, clean(calls),
         )  # fmt: skip
         for row in rows:
             explained = row["status"] in {"rejected", "expired"}
@@ -178,6 +184,21 @@ async def block(connection: Connection, row: asyncpg.Record, why: str) -> dict[s
             decision=row["decision"], decided_by=row["decided_by"], why=why,
         )  # fmt: skip
     return {"status": "blocked", "order_id": row["order_id"], "why": why}
+
+
+async def close_abandoned() -> int:
+    """Close, a day after their time was up, the refunds that no run acts on any more; how many runs that were.
+
+    The engine lost the run, or cancelled it while the step that opens the refund was running.
+    """
+    rows = await fetch(
+        "select distinct run_id from refunds where settled_at is null and payment_started_at is null"
+        " and expires_at < now() - interval '1 day' order by run_id"
+    )
+    for row in rows:
+        await expire(row["run_id"], overdue_only=True)
+        await block_the_rest(row["run_id"], "no run was left to carry it out")
+    return len(rows)
 
 
 async def decided_but_not_applied() -> list[dict[str, Any]]:

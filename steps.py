@@ -142,14 +142,16 @@ async def notify_reviewer(ticket: worker.Ticket, request_id: str, asked: list[di
         logger.info("A refund for order %s waits for approval (request %s)", refund["order_id"], request_id)
 
 
-async def read_decisions(run_id: str, wake_up: inngest.Event | None, *, dev: bool) -> dict[str, Any]:
-    """What the ledger says after a wake-up, or after the time was up (None).
+async def read_decisions(
+    run_id: str, wake_up: inngest.Event | None, *, dev: bool, calls: list[str] | None = None
+) -> dict[str, Any]:
+    """What the ledger says after a wake-up, or after the time was up (None) for `calls` (None: for all of the run).
 
     Returns the decisions by call id, and `seconds_left` to wait while a refund is pending (else 0).
     """
     if wake_up is not None and dev:
         await record_dev_decision(wake_up)
-    await refunds.expire(run_id, overdue_only=wake_up is not None)
+    await refunds.expire(run_id, overdue_only=wake_up is not None, calls=calls)
     rows = await refunds.of_run(run_id)
     return {
         "seconds_left": max((row["seconds_left"] for row in rows if row["status"] == "pending"), default=0),
@@ -191,7 +193,8 @@ async def resume_agent(
         logger.error("Run %s cannot be resumed: %s", ticket["run_id"], error)
         unpaid = "the run was saved by another version and could not be resumed"
         outcome = worker.Outcome(reply=FOLLOW_UP, state=None, asked=[], refused=[])
-    await refunds.block_the_rest(ticket["run_id"], unpaid)
+    # Not more than was decided then: this may be a late repetition, with the next refund on its way to its payment.
+    await refunds.block_the_rest(ticket["run_id"], unpaid, calls=list(decisions))
     await audit_refused(ticket, outcome, step_id)
     return outcome
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from hypothesis import strategies as st
 
@@ -36,6 +36,13 @@ amounts: st.SearchStrategy[object] = st.one_of(
 JUNK = ["", "{", "null", "[]", '"x"', "7", "[" * 5000, '{"order_id": "A-1001"}', "\0", "\ud800"]
 JUNK += ['{"order_id": "A-1001", "amount_cents": 1, "amount_cents": 49999, "reason": "two amounts"}']
 JUNK += ['{"order_id": "A-1001", "amount_cents": 1e2, "reason": "a float"}']
+
+
+right_arguments = st.builds(
+    lambda order_id, cents: json.dumps({"order_id": order_id, "amount_cents": cents, "reason": "Duplicate charge"}),
+    st.sampled_from(ORDERS),
+    st.integers(1, 49_999),
+)
 
 
 @st.composite
@@ -75,14 +82,17 @@ asking = st.lists(calls, min_size=1, max_size=4)
 turns: st.SearchStrategy[Turn] = st.one_of(
     asking, asking, st.lists(says, min_size=1, max_size=1), st.lists(calls | says, max_size=4)
 )
+# Most begin with a right call, or most would end before there is anything to be had.
 scripts = st.builds(
-    lambda first, rest, endless: Script([first, *rest], endless),
-    st.one_of(asking, asking, asking, asking, turns),
+    lambda right, first, rest, endless: Script([[*right, *first], *rest], endless),
+    st.lists(st.builds(Call, st.just(REFUND), right_arguments, ids), max_size=2)
+    | st.builds(Call, st.just(REFUND), right_arguments).map(lambda call: [call]),
+    asking | st.just([]),
     st.lists(turns, max_size=6),
     st.sampled_from([False, False, True]),
 )
 
-emails = st.tuples(
+any_email = st.tuples(
     st.sampled_from([*CUSTOMERS * 5, "cust_404", "", "cust_002\0"]),
     st.one_of(
         st.just("I was charged twice."),
@@ -93,24 +103,33 @@ emails = st.tuples(
 )
 
 
+emails = st.builds(
+    lambda customer_id, text, more: [(customer_id, text), *more],
+    st.sampled_from(CUSTOMERS),
+    st.sampled_from(["I was charged twice.", *INJECTIONS]),
+    st.lists(any_email, max_size=2),
+)
+
+Misdeed = Literal["raise", "wrong digest", "forge", "old key"]
+Decision = Literal["approve", "lower", "reject", "both", "ten times", "one key for all", "ignore"]
+
+
 @dataclass(frozen=True)
 class Act:
-    """What the approver, or somebody who would like to be one, does about one pending refund."""
+    """What somebody tries on one pending refund, which must come to nothing, and what the approver does then."""
 
-    what: Literal[
-        "approve", "lower", "raise", "reject", "both", "ten times", "replay", "wrong digest", "forge", "ignore"
-    ]
     which: int
+    misdeeds: list[Misdeed]
+    decision: Decision
     share: float
     wake: bool
 
 
 acts = st.builds(
     Act,
-    st.sampled_from(
-        ["approve"] * 8 + ["lower", "raise", "reject", "both", "ten times", "replay", "wrong digest", "forge", "ignore"]
-    ),
     st.integers(0, 3),
+    st.lists(st.sampled_from(get_args(Misdeed)), max_size=3),
+    st.sampled_from([*["approve"] * 6, *get_args(Decision)]),
     st.floats(0, 1),
     st.sampled_from([True, True, False]),
 )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import payments
 import refunds
@@ -82,6 +82,9 @@ class Provider:
 class Operation(Protocol):
     """Something done to the ledger."""
 
+    def aimed(self, ledger: Ledger) -> "Operation":
+        """The same at a row where it matters, if there is one."""
+
     def model(self, ledger: Ledger) -> None:
         """Do it to the model."""
 
@@ -89,8 +92,15 @@ class Operation(Protocol):
         """Do it to the database."""
 
 
+class Anywhere:
+    """An operation that needs no aim."""
+
+    def aimed(self, _: Ledger) -> Self:
+        return self
+
+
 @dataclass(frozen=True)
-class Open:
+class Open(Anywhere):
     run: str
     call: str
     order: str
@@ -107,31 +117,36 @@ class Open:
 
 @dataclass(frozen=True)
 class Decide:
-    """By the row's place; `cents` None is the amount asked for; `honest`: with the digest of the row."""
+    """`cents` None is the amount asked for; `honest`: with the digest of the row; `nth`: of the pending rows."""
 
-    place: int
+    nth: int
     approved: bool
     cents: int | None
     honest: bool
     key: str
+    row: tuple[str, str] = ("nobody", "nothing")
+
+    def aimed(self, ledger: Ledger) -> "Decide":
+        rows = [row for row in ledger.rows if row.status == "pending"] or ledger.rows
+        return replace(self, row=(rows[self.nth % len(rows)].run, rows[self.nth % len(rows)].call)) if rows else self
 
     def model(self, ledger: Ledger) -> None:
-        if self.place >= len(ledger.rows):
+        place = ledger.find(*self.row)
+        if place is None:
             return
-        row = ledger.rows[self.place]
+        row = ledger.rows[place]
         used = any(other.key == self.key for other in ledger.rows)
         possible = self.cents is None or 0 < self.cents <= row.cents
         if row.status == "pending" and not row.late and self.honest and possible and not used:
             decision = "approved" if self.approved else "rejected"
-            ledger.rows[self.place] = replace(
+            ledger.rows[place] = replace(
                 row, status=decision, decision=decision, key=self.key,
                 approved=(self.cents or row.cents) if self.approved else None,
             )  # fmt: skip
 
     async def do(self) -> None:
-        rows = await rewrite("select id, digest from refunds order by id")
-        if self.place < len(rows):
-            row = rows[self.place]
+        rows = await rewrite("select id, digest from refunds where run_id = $1 and call_id = $2", *self.row)
+        for row in rows:
             await refunds.decide(
                 row["id"], row["digest"] if self.honest else "0", approved=self.approved, by="grace",
                 amount_cents=self.cents, key=self.key,
@@ -139,7 +154,7 @@ class Decide:
 
 
 @dataclass(frozen=True)
-class Expire:
+class Expire(Anywhere):
     run: str
     overdue_only: bool
 
@@ -155,13 +170,22 @@ class Expire:
 
 @dataclass(frozen=True)
 class Issue:
-    """The amount is the one the agent says, which the ledger must not believe."""
+    """`nth`: of the approved rows; `honest`: the agent says what was asked, which the ledger must not believe."""
 
-    run: str
-    call: str
-    order: str
-    cents: int
+    nth: int
+    honest: bool
     mood: str
+    run: str = "nobody"
+    call: str = "nothing"
+    order: str = "A-1"
+    cents: int = 4900
+
+    def aimed(self, ledger: Ledger) -> "Issue":
+        rows = [row for row in ledger.rows if row.status == "approved"] or ledger.rows
+        if not rows:
+            return self
+        row = rows[self.nth % len(rows)]
+        return replace(self, run=row.run, call=row.call, order=row.order, cents=row.cents + (not self.honest))
 
     def model(self, ledger: Ledger) -> None:
         place = ledger.find(self.run, self.call)
@@ -199,23 +223,25 @@ def pay(ledger: Ledger, place: int, wanted: str) -> None:
 
 
 @dataclass(frozen=True)
-class BlockTheRest:
+class BlockTheRest(Anywhere):
     run: str
     pending: bool
+    call: str | None
 
     def model(self, ledger: Ledger) -> None:
         ledger.each(
             lambda row: row.run == self.run and not row.settled and not row.begun
-            and (row.decision is not None or self.pending),
+            and (row.decision is not None or self.pending) and self.call in {None, row.call},
             status="blocked",
         )  # fmt: skip
 
     async def do(self) -> None:
-        await refunds.block_the_rest(self.run, "why", pending=self.pending)
+        calls = None if self.call is None else [self.call]
+        await refunds.block_the_rest(self.run, "why", pending=self.pending, calls=calls)
 
 
 @dataclass(frozen=True)
-class TimePasses:
+class TimePasses(Anywhere):
     """Pending refunds become overdue, begun payments old."""
 
     def model(self, ledger: Ledger) -> None:
@@ -231,7 +257,7 @@ class TimePasses:
 
 
 @dataclass(frozen=True)
-class FinishPayments:
+class FinishPayments(Anywhere):
     mood: str
 
     def model(self, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 SEED = int(os.environ.get("SEED") or 1)
 TORTURE = os.environ.get("HYPOTHESIS_PROFILE") == "torture"
 PROFILE = settings(
-    max_examples=200 if TORTURE else 40,
+    max_examples=200 if TORTURE else 30,
     deadline=None,
     # What is drawn follows from the seed alone, not from what failed here before.
     database=None,

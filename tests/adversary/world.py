@@ -12,7 +12,7 @@ from typing import Any
 import db
 import payments
 import refunds
-from tests.adversary.drawn import CUSTOMERS, PROMISES, Act
+from tests.adversary.drawn import CUSTOMERS, PROMISES, Act, Misdeed
 from tests.adversary.model import Script
 from tests.durable.driver import Engine
 from tests.ledger import decide, rewrite
@@ -74,6 +74,7 @@ class Approver:
         self.yes: dict[int, tuple[str, int]] = {}
         self._engine = engine
         self._keys: Iterator[int] = itertools.count()
+        self._used: list[str] = []
 
     async def do(self, act: Act) -> None:
         """Do one thing about one of the pending refunds."""
@@ -81,38 +82,45 @@ class Approver:
         if not rows:
             return
         row, key = rows[act.which % len(rows)], f"key-{next(self._keys)}"
-        match act.what:
+        for misdeed in act.misdeeds:
+            await self._try(misdeed, row, key)
+        match act.decision:
             case "approve":
                 await self._decide(row, True, key)
             case "lower":
                 await self._decide(row, True, key, max(1, int(row["amount_cents"] * act.share)))
-            case "raise":
-                await self._decide(row, True, key, row["amount_cents"] + 1)
             case "reject":
                 await self._decide(row, False, key)
             case "both":
                 await asyncio.gather(self._decide(row, True, key), self._decide(row, False, f"{key} no"))
             case "ten times":
                 await asyncio.gather(*(self._decide(row, True, key) for _ in range(10)))
-            case "replay":
+            case "one key for all":
                 await asyncio.gather(*(self._decide(other, True, key) for other in rows))
-            case "wrong digest":
-                await self._decide({**row, "digest": "0" * 64}, True, key)
-            case "forge":
-                await self._engine.decide(approved=True, request_id=row["request_id"])
-                await self._engine.decide(approved=True, customer_id=row["customer_id"])
         if act.wake:
             await self._engine.decide(request_id=row["request_id"])
 
-    async def _decide(self, row: dict[str, Any], approved: bool, key: str, cents: int | None = None) -> None:
+    async def _try(self, misdeed: Misdeed, row: dict[str, Any], key: str) -> None:
+        match misdeed:
+            case "raise":
+                assert await self._decide(row, True, key, row["amount_cents"] + 1) is not None
+            case "wrong digest":
+                assert await self._decide({**row, "digest": "0" * 64}, True, key) is not None
+            case "old key":
+                assert not self._used or await self._decide(row, True, self._used[0]) is not None
+            case "forge":
+                await self._engine.decide(approved=True, request_id=row["request_id"])
+                await self._engine.decide(approved=True, customer_id=row["customer_id"])
+
+    async def _decide(self, row: dict[str, Any], approved: bool, key: str, cents: int | None = None) -> str | None:
         refusal = await refunds.decide(
             row["id"], row["digest"], approved=approved, by="grace", amount_cents=cents, key=key
         )
-        if refusal is None and approved:
-            # What was accepted must be what was shown, at most as much.
-            assert row["digest"] == refunds.digest(*(row[name] for name in FACTS))
-            assert (cents or 0) <= row["amount_cents"]
-            self.yes[row["id"]] = (row["digest"], cents or row["amount_cents"])
+        if refusal is None:
+            self._used.append(key)
+            if approved:
+                self.yes[row["id"]] = (row["digest"], cents or row["amount_cents"])
+        return refusal
 
 
 async def check_money(approver: Approver, provider: Provider) -> list[dict[str, Any]]:

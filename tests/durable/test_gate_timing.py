@@ -1,6 +1,7 @@
 """Early, late, twice, at the same instant: there is one outcome, and whoever comes second is told which."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,6 +92,73 @@ async def test_a_decision_between_two_waits_is_found_when_the_time_is_up(
     assert await ledger() == [("approved", "approved")]
     await engine.advance(hours=4, seconds=1)
     assert (await ledger(), await actions()) == ([("issued", "approved")], ISSUED)
+
+
+@pytest.fixture
+def asks_again(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An agent that asks for a second refund when it is told about the first. Steps of the first round, to repeat."""
+    rounds: dict[str, Any] = {}
+    monkeypatch.setenv("MODEL", "rule-based:asks-again")
+    for name in ("read_decisions", "resume_agent"):
+        monkeypatch.setattr(steps, name, remembering(rounds, name))
+    return rounds
+
+
+def remembering(rounds: dict[str, Any], name: str) -> Any:
+    original = getattr(steps, name)
+
+    async def step(*arguments: Any, **options: Any) -> Any:
+        rounds.setdefault(name, partial(original, *arguments, **options))
+        return await original(*arguments, **options)
+
+    return step
+
+
+async def test_an_old_call_of_the_engine_does_not_end_the_time_of_a_later_refund(
+    engine: Engine, asks_again: dict[str, Any]
+) -> None:
+    await paused(engine)
+    await engine.advance(hours=4, seconds=1)
+    assert await ledger() == [("blocked", "expired"), ("pending", None)]
+    await asks_again["read_decisions"]()
+    assert await ledger() == [("blocked", "expired"), ("pending", None)]
+
+
+async def test_an_old_call_of_the_engine_does_not_take_back_a_later_refund(
+    engine: Engine, asks_again: dict[str, Any]
+) -> None:
+    event_id = await paused(engine)
+    assert await decide(1, approved=True, by="grace") is None
+    await engine.decide(request_id=event_id)
+    await engine.eventually(ledger, [("issued", "approved"), ("pending", None)])
+    await engine.settle()
+    assert await decide(2, approved=True, by="grace") is None
+    await asks_again["resume_agent"]()
+    assert await ledger() == [("issued", "approved"), ("approved", "approved")]
+    await engine.decide(request_id=event_id)
+    await engine.eventually(ledger, [("issued", "approved")] * 2)
+
+
+async def test_a_run_cancelled_while_the_reviewer_is_being_told_leaves_no_refund_open_for_ever(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that runs is let finish: it opens the refund after the run's refunds were closed."""
+    original = refunds.open_requests
+
+    async def cancelled_first(*arguments: Any) -> None:
+        await engine.cancel_all()
+        await engine.eventually(actions, {"message_received": 1, "run_failed": 1})
+        await original(*arguments)
+
+    monkeypatch.setattr(refunds, "open_requests", cancelled_first)
+    await engine.email(DOUBLE)
+    await engine.eventually(ledger, [("pending", None)])
+    await engine.advance(minutes=6)
+    assert await ledger() == [("pending", None)]
+    await rewrite("update refunds set expires_at = now() - interval '25 hours' returning id")
+    await engine.advance(minutes=6)
+    assert await ledger() == [("blocked", "expired")]
+    assert await actions() == {"message_received": 1, "run_failed": 1, "refund_blocked": 1}
 
 
 async def test_a_decision_before_the_row_exists_is_refused_and_recorded(engine: Engine) -> None:

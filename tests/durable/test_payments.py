@@ -9,6 +9,8 @@ import pytest
 
 import db
 import payments
+import steps
+import worker
 from tests.durable.driver import Engine, actions, ledger
 from tests.fake_stripe import KEY, FakeStripe, serve
 from tests.ledger import decide, rewrite
@@ -89,6 +91,24 @@ async def test_a_provider_that_is_away_too_long_costs_the_reply_and_not_the_refu
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.advance(minutes=6)
     assert await actions() == {"message_received": 1, "run_failed": 1, "refund_issued": 1}
+    assert account.paid() == [("A-1001", 4900)]
+
+
+async def test_a_deploy_between_the_charge_and_the_next_try_loses_neither_the_money_nor_the_customer(
+    engine: Engine, account: FakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new version cannot read what was saved: a person answers, and what was begun is finished all the same."""
+    account.trouble["create"] = ["silence after"]
+    await approved(engine)
+    assert await ledger() == [("approved", "approved")]
+    original = worker.build_agent
+    monkeypatch.setattr(worker, "build_agent", lambda: original().clone(name="customer-care"))
+    await engine.advance(minutes=5)
+    assert await reply() == steps.FOLLOW_UP
+    assert await ledger() == [("approved", "approved")]
+    await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
+    await engine.advance(minutes=6)
+    assert await actions() == ISSUED
     assert account.paid() == [("A-1001", 4900)]
 
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import pytest
 
 from offline.postgres import EmbeddedPostgres
+from tests.durable.driver import OFFICIAL
 from tests.e2e.programs import processes_of
 from tests.e2e.stage import Misfortune, Stage, Story, Telling
 from tests.ledger import forget_everything
@@ -21,6 +22,8 @@ async def tell(database: None, postgres: EmbeddedPostgres, tmp_path: Path) -> Te
     """Tells a story; an undisturbed one once per session."""
 
     async def tell(story: Story, misfortune: Misfortune) -> Telling:
+        if OFFICIAL and story.takes_hours:
+            pytest.skip("the official server's clock cannot be moved")
         if misfortune == UNDISTURBED and story.name in told:
             return told[story.name]
         await forget_everything()

@@ -7,7 +7,8 @@ from typing import Literal
 import aiohttp
 from aiohttp import web
 
-How = Literal["request lost", "response lost", "twice together", "twice in turn", "late", "again later"]
+Held = Literal["late", "again later"]
+How = Literal["request lost", "response lost", "twice together", "twice in turn", Held]
 
 
 @dataclass(frozen=True)

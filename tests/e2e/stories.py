@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import db
@@ -19,11 +20,13 @@ PENDING = ("pending", None)
 STORIES: dict[str, Story] = {}
 
 
-def story(model: str = "rule-based") -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+def story(
+    model: str = "rule-based", *, takes_hours: bool = False
+) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
     """Add a story, called as its function is."""
 
     def add(tell: Callable[[Stage], Awaitable[None]]) -> None:
-        STORIES[tell.__name__] = Story(tell.__name__, tell, model)
+        STORIES[tell.__name__] = Story(tell.__name__, tell, model, takes_hours)
 
     return add
 
@@ -75,7 +78,7 @@ async def rejected(stage: Stage) -> None:
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
 
 
-@story()
+@story(takes_hours=True)
 async def expired(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
     await stage.until(ledger, [PENDING])
@@ -111,6 +114,18 @@ async def asks_again(stage: Stage) -> None:
     await decide(2, approved=True)
     await wake(stage, event_id)
     ended = {"message_received": 1, "refund_issued": 2, "message_sent": 1}
+    await stage.until(actions, ended, again=lambda: wake(stage, event_id))
+
+
+@story("rule-based:asks-again", takes_hours=True)
+async def asks_after_expiry(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.wait(hours=3, minutes=50)
+    await stage.until(ledger, [("blocked", "expired"), PENDING])
+    await decide(2, approved=True)
+    await wake(stage, event_id)
+    ended = {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
     await stage.until(actions, ended, again=lambda: wake(stage, event_id))
 
 
@@ -150,6 +165,17 @@ async def orphaned_payment(stage: Stage) -> None:
     await patiently(lambda: db.fetch("update refunds set payment_started_at = now() returning id"))
     await backdate("payment_started_at")
     await stage.until(actions, {"refund_issued": 1})
+
+
+@story()
+async def abandoned(stage: Stage) -> None:
+    for number in (1, 2):
+        asked = {"call_id": "c", "order_id": f"A-{number}", "amount_cents": 100, "reason": "Double"}
+        await patiently(partial(refunds.open_requests, f"gone-{number}", "request", "cust_002", [asked]))
+    await decide(1, approved=True)
+    lost = "update refunds set expires_at = now() - interval '25 hours' returning id"
+    await patiently(lambda: rewrite(lost))
+    await stage.until(actions, {"refund_blocked": 2})
 
 
 @story()

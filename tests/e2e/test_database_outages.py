@@ -8,23 +8,19 @@ import asyncio
 import pytest
 
 import db
-from tests.durable.driver import OFFICIAL
 from tests.e2e.conftest import Tell
-from tests.e2e.matrix import Kind, survives
+from tests.e2e.matrix import MATRIX, Kind, survives
 from tests.e2e.stage import Misfortune, Stage, Strike, patiently
 from tests.e2e.stories import STORIES
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each outage costs a real retry delay on the official server"),
-    pytest.mark.timeout(3600),
-]
+pytestmark = MATRIX
 
 
 async def stopped(stage: Stage) -> None:
     """The server is away until the app has noticed, and comes back from a crash."""
     stage.postgres.halt(immediate=True)
     stage.go_on()
-    await stage.server.settle()
+    await stage.engine.settle()
     stage.postgres.restart()
 
 
@@ -51,7 +47,7 @@ async def hung(stage: Stage) -> None:
 
 
 def misfortune(strike: Strike) -> Kind:
-    return lambda at, _: Misfortune(at, strike, query_seconds=0.5 if strike is hung else 15)
+    return lambda at: Misfortune(at, strike, query_seconds=0.5 if strike is hung else 15)
 
 
 KINDS = {"stopped": misfortune(stopped), "restarted": misfortune(restarted), "cut": misfortune(cut)}

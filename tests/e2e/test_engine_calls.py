@@ -7,24 +7,22 @@ from typing import get_args
 
 import pytest
 
-from tests.durable.driver import OFFICIAL
 from tests.e2e.conftest import Tell
-from tests.e2e.matrix import Kind, survives
-from tests.e2e.proxy import How, Mishap
+from tests.e2e.matrix import MATRIX, Kind, survives
+from tests.e2e.proxy import Held, How, Mishap
 from tests.e2e.stage import Misfortune
 from tests.e2e.stories import STORIES
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each lost call costs a real retry delay on the official server"),
-    pytest.mark.timeout(3600),
-]
+pytestmark = MATRIX
 
 
-def misfortune(how: How) -> Kind:
-    return lambda at, rng: Misfortune(mishap=Mishap(at, how, after=rng.choice([1, 2, 3, 1000])))
+def misfortune(how: How, after: int = 1) -> Kind:
+    return lambda at: Misfortune(mishap=Mishap(at, how, after))
 
 
+AT_THE_END = 10_000
 KINDS: dict[str, Kind] = {how: misfortune(how) for how in get_args(How)}
+KINDS |= {f"{how} by {n}": misfortune(how, n) for how in get_args(Held) for n in (2, 3, 4, AT_THE_END)}
 
 
 @pytest.mark.parametrize("story", STORIES)

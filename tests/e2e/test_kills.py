@@ -6,19 +6,15 @@ them), with a SIGKILL there and a new process after it. How to have more of them
 
 import pytest
 
-from tests.durable.driver import OFFICIAL
 from tests.e2e.conftest import Tell
-from tests.e2e.matrix import survives
+from tests.e2e.matrix import MATRIX, survives
 from tests.e2e.stage import Misfortune
 from tests.e2e.stories import STORIES
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each kill costs a real retry delay on the official server"),
-    pytest.mark.timeout(3600),
-]
+pytestmark = MATRIX
 
 
 @pytest.mark.parametrize("story", STORIES)
 async def test_a_kill_leaves_what_an_undisturbed_run_leaves(tell: Tell, story: str) -> None:
-    kinds = {"killed": lambda at, _: Misfortune(at)}
+    kinds = {"killed": Misfortune}
     await survives(tell, STORIES[story], kinds, samples=2)

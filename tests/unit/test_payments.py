@@ -549,24 +549,27 @@ MISFORTUNE = st.sampled_from(["", *(trouble for trouble in OPEN if not trouble.s
     lists=st.lists(MISFORTUNE, max_size=4),
     creates=st.lists(MISFORTUNE, max_size=4),
     days=st.sets(st.integers(0, 8)),
-    at_once=st.integers(1, 3),
+    at_once=st.lists(st.sampled_from(["run-1", "run-2"]), min_size=1, max_size=3),
 )
 async def test_whatever_goes_wrong_however_often_an_order_is_paid_once(
-    searches: list[str], lists: list[str], creates: list[str], days: set[int], at_once: int, account: FakeStripe
+    searches: list[str], lists: list[str], creates: list[str], days: set[int], at_once: list[str], account: FakeStripe
 ) -> None:
     await rewrite("truncate refunds, refund_history, audit_log restart identity")
     account.refunds.clear()
     account.a_day_passes()
     account.trouble |= {"search": searches.copy(), "list": lists.copy(), "create": creates.copy()}
-    await approved()
+    for run_id in ("run-1", "run-2"):
+        await approved(run_id)
     for attempt in range(20):
         if attempt in days:
             account.a_day_passes()
-        outcomes = await asyncio.gather(*(issue() for _ in range(at_once)), return_exceptions=True)
+        outcomes = await asyncio.gather(*(issue(run_id) for run_id in at_once), return_exceptions=True)
         await ledger_and_account_agree(account)
         if ISSUED in outcomes:
             break
-    assert await issue() == ISSUED
+    assert [outcome for outcome in await asyncio.gather(issue("run-1"), issue("run-2")) if outcome == ISSUED] == [
+        ISSUED
+    ]
     assert account.paid() == PAID
 
 

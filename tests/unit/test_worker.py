@@ -168,6 +168,48 @@ async def test_the_saved_state_holds_ids_only_and_neither_secrets_nor_a_sandbox(
     assert len(saved) < 20_000
 
 
+# What the SDK saves; whatever it adds some day is looked at before it is stored.
+NAMES = """
+$schemaVersion auto_previous_response_id context conversation_id current_agent current_step current_turn
+current_response_generated_item_ownership current_turn_persisted_item_count generated_items last_model_response
+generated_prompt_cache_key generated_session_item_indexes input_guardrail_results last_processed_response max_turns
+model_responses nested_history_owned_session_item_refs no_active_agent_run original_input output_guardrail_results
+pending_input previous_response_id reasoning_item_id_policy session_items tool_input_guardrail_results
+tool_output_guardrail_results tool_use_tracker trace
+"""
+
+
+@pytest.mark.parametrize("tracing", ["0", "1"])
+async def test_the_saved_state_has_no_field_nobody_has_looked_at_and_holds_the_email_once(
+    tracing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_TRACING", tracing)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-7f3a")
+    long = f"{DUPLICATE} {'marmalade ' * 5_000}"
+    agents.set_trace_processors([])
+    short_state, state = [(await worker.answer(email, TICKET))["state"] or {} for email in (DUPLICATE, long)]
+    assert state.keys() == set(NAMES.split())
+    assert state["context"].keys() == {"approvals", "context", "context_meta", "tool_invocations", "usage"}
+    assert state["current_agent"] == {"name": "customer-support"}
+    saved = json.dumps(state)
+    assert saved.count(long) == 1
+    assert "canary" not in saved
+    assert worker.INSTRUCTIONS[:50] not in saved
+    assert len(saved) - len(json.dumps(short_state)) < len(long) - len(DUPLICATE) + 100
+    assert len(json.dumps(short_state)) < 12_000
+
+
+async def test_the_saved_state_holds_nothing_of_other_customers_and_no_more_of_this_one_than_was_looked_up() -> None:
+    await refunds.open_requests("run-0", "event-0", "cust_001", [
+        {"call_id": "call-0", "order_id": "SECRET-7", "amount_cents": 100, "reason": "Overcharge"}
+    ])  # fmt: skip
+    saved = json.dumps((await worker.answer(DUPLICATE, TICKET))["state"])
+    for _, email, _ in db.SEED_CUSTOMERS:
+        assert (email in saved) is (email == "grace@example.com")
+    assert "SECRET-7" not in saved
+    assert "cust_001" not in saved
+
+
 async def test_the_context_of_the_saved_state_is_replaced_by_the_one_of_the_run() -> None:
     """A forged state that names another customer refunds nobody else."""
     paused = await asks()

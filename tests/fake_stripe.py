@@ -174,9 +174,8 @@ class FakeStripe:
             case "garbage after":
                 return Response("<html>captive portal</html>")
             case "locked after":
-                # The first call is still being worked on when the next one comes.
+                # For Stripe the first call is still being worked on when the next one comes.
                 self.answers[key] = parameters, None
-                asyncio.get_running_loop().call_later(0.3, self.answers.__setitem__, key, (parameters, done))
                 await asyncio.sleep(NEVER_SECONDS)
         return done
 

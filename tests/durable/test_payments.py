@@ -29,7 +29,7 @@ async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeStripe]:
         monkeypatch.setenv("PAYMENTS", "stripe")
         monkeypatch.setenv("STRIPE_API_KEY", KEY)
         monkeypatch.setenv("STRIPE_API_BASE", fake.url)
-        monkeypatch.setattr(payments, "TIMEOUT_SECONDS", 0.5)
+        monkeypatch.setattr(payments, "TIMEOUT_SECONDS", 1.5)
         yield fake
 
 

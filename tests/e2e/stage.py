@@ -134,10 +134,8 @@ class Stage:
                 await self._start(None)
             if self.server is None:
                 return
-            retrying = any(
-                name.startswith("retry") for live in self.server.engine.live.values() for name in live.timers
-            )
-            step = min(left, timedelta(seconds=30 if retrying else 300))
+            timers = [name for live in self.server.engine.live.values() for name in live.timers]
+            step = min(left, timedelta(seconds=30 if any(name.startswith("retry") for name in timers) else 300))
             await self.server.advance(step)
             left -= step
 

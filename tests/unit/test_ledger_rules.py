@@ -263,7 +263,39 @@ async def test_a_lower_amount_is_approved_and_cannot_be_raised_when_it_is_paid(c
     assert await attempt(connection, refund_id, ALSO["issued"][0])
 
 
-@pytest.mark.parametrize("how", ["decided_by = 'mallory'", "approved_cents = 1", "decided_at = now() + interval '1 h'"])
+FACTS = {
+    "id": "default", "request_id": "'x'", "run_id": "'x'", "call_id": "'x'", "customer_id": "'cust_002'",
+    "order_id": "'x'", "amount_cents": "5000", "reason": "'x'", "digest": "'x'", 
+    "requested_at": "now() - interval '1 h'", "expires_at": "now() + interval '9 h'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "step"), sorted(LEGAL))
+async def test_what_was_asked_for_cannot_be_changed_along_with_a_legal_step(
+    state: str, step: str, connection: Connection
+) -> None:
+    refund_id = await a_refund(connection, state)
+    for column, value in FACTS.items():
+        assert not await attempt(connection, refund_id, f"{BECOME[step]}, {column} = {value}"), column
+    assert await attempt(connection, refund_id, BECOME[step])
+
+
+async def test_one_decision_cannot_stand_in_two_rows(connection: Connection) -> None:
+    for possible in (True, False):
+        change = f"{BECOME['approved']}, decision_key = 'event-9'"
+        assert await attempt(connection, await insert(connection), change) is possible
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "decided_by = 'mallory'",
+        "approved_cents = 1",
+        "decided_at = now() + interval '1 h'",
+        "decision_note = 'I checked'",
+        "decision_key = 'event-9'",
+    ],
+)
 @pytest.mark.parametrize("step", ["paying", "issued", "blocked"])
 async def test_a_decision_cannot_be_rewritten_along_with_a_legal_step(
     step: str, how: str, connection: Connection

@@ -8,6 +8,9 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input --retries 5 --timeout 60
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
+# Tests run on up to four processors; beside one official server (INNGEST_TEST_SERVER) they take turns.
+PARALLEL := $(if $(INNGEST_TEST_SERVER),,--numprocesses auto --maxprocesses 4 --dist loadfile)
+
 # A foreign path to import from would shadow what requirements.lock pins.
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
@@ -22,7 +25,7 @@ demo: $(INSTALLED) ## watch the whole worker at work, without any account
 	@$(PY) -m offline $(ARGS)
 
 test: $(INSTALLED) ## run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 torture: $(INSTALLED) ## kill, cut, delay and cheat with new seeds for an hour (SEED=7 MINUTES=10 say otherwise)
 	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(PY) -m tests.torture $(ARGS)

@@ -164,7 +164,7 @@ async def test_a_run_cancelled_while_the_reviewer_is_being_told_leaves_no_refund
 
 async def test_a_blocked_refund_tells_the_same_reason_when_it_is_asked_for_again(database: None) -> None:
     """The process died between the ledger's no and the end of the step: the step is told what happened, not less."""
-    answers = []
+    answers: list[dict[str, Any]] = []
     for run_id in ("first", "second", "second"):
         refund_id = await asked(run_id)
         if run_id not in {answer["run"] for answer in answers}:

@@ -133,7 +133,9 @@ async def issue(
         row = await connection.fetchrow(
             "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
         )
-        if row is None or row["status"] in {"pending", "rejected", "expired", "blocked"}:
+        if row is not None and row["status"] == "blocked":
+            return {"status": "blocked", "order_id": row["order_id"], "why": row["outcome"]}
+        if row is None or row["status"] in {"pending", "rejected", "expired"}:
             return {"status": "blocked", "order_id": facts[1], "why": "this refund has not been approved"}
         if row["status"] == "issued":
             return _issued(row)

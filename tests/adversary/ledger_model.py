@@ -92,6 +92,12 @@ class Operation(Protocol):
         """Do it to the database."""
 
 
+def unsettled_run(ledger: Ledger, nth: int) -> str:
+    """A run with something left to do."""
+    runs = [row.run for row in ledger.rows if not row.settled] or ["nobody"]
+    return runs[nth % len(runs)]
+
+
 class Anywhere:
     """An operation that needs no aim."""
 
@@ -154,9 +160,13 @@ class Decide:
 
 
 @dataclass(frozen=True)
-class Expire(Anywhere):
-    run: str
+class Expire:
+    nth: int
     overdue_only: bool
+    run: str = "nobody"
+
+    def aimed(self, ledger: Ledger) -> "Expire":
+        return replace(self, run=unsettled_run(ledger, self.nth))
 
     def model(self, ledger: Ledger) -> None:
         ledger.each(
@@ -223,10 +233,14 @@ def pay(ledger: Ledger, place: int, wanted: str) -> None:
 
 
 @dataclass(frozen=True)
-class BlockTheRest(Anywhere):
-    run: str
+class BlockTheRest:
+    nth: int
     pending: bool
     call: str | None
+    run: str = "nobody"
+
+    def aimed(self, ledger: Ledger) -> "BlockTheRest":
+        return replace(self, run=unsettled_run(ledger, self.nth))
 
     def model(self, ledger: Ledger) -> None:
         ledger.each(

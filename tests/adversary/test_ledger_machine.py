@@ -41,8 +41,8 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     ),
     st.builds(Issue, st.integers(0, 3), st.sampled_from([True, True, False]), moods),
     st.builds(Issue, st.integers(0, 3), st.just(True), st.just("pays")),
-    st.builds(Expire, runs, st.booleans()),
-    st.builds(BlockTheRest, runs, st.booleans(), st.sampled_from([None, None, "a"])),
+    st.builds(Expire, st.integers(0, 3), st.booleans()),
+    st.builds(BlockTheRest, st.integers(0, 3), st.booleans(), st.sampled_from([None, None, "a"])),
     st.builds(TimePasses),
     st.builds(FinishPayments, moods),
 )
@@ -145,7 +145,7 @@ def test_the_ledger_is_what_a_plain_model_of_it_says(
     try:
         loop.run_until_complete(db.migrate())
         seeded = seed(SEED)(LedgerMachine)
-        steps = settings(PROFILE, stateful_step_count=20)
+        steps = settings(PROFILE, max_examples=3 * PROFILE.max_examples, stateful_step_count=20)
         run_state_machine_as_test(seeded, settings=steps)
     finally:
         loop.run_until_complete(db.close())

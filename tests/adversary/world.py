@@ -54,8 +54,8 @@ class Provider:
         self._moods = itertools.cycle(moods)
 
     async def __call__(self, *, customer_id: str, order_id: str, amount_cents: int, key: str, **_: object) -> str:
-        mood = "pays" if key in self.paid else next(self._moods)
-        if mood == "declines" or key in self._declined:
+        mood = next(self._moods)
+        if key in self._declined or (mood == "declines" and key not in self.paid):
             self._declined.add(key)
             raise payments.DeclinedError("the card is closed")
         if mood == "fails before":

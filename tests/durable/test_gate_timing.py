@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import db
+import payments
 import refunds
 import steps
 from tests.durable.driver import Engine, actions, ledger
@@ -159,6 +160,19 @@ async def test_a_run_cancelled_while_the_reviewer_is_being_told_leaves_no_refund
     await engine.advance(minutes=6)
     assert await ledger() == [("blocked", "expired")]
     assert await actions() == {"message_received": 1, "run_failed": 1, "refund_blocked": 1}
+
+
+async def test_a_blocked_refund_tells_the_same_reason_when_it_is_asked_for_again(database: None) -> None:
+    """The process died between the ledger's no and the end of the step: the step is told what happened, not less."""
+    answers: list[dict[str, Any]] = []
+    for run_id in ("first", "second", "second"):
+        refund_id = await asked(run_id)
+        if run_id not in {answer["run"] for answer in answers}:
+            assert await decide(refund_id, approved=True, by="grace") is None
+        answer = await payments.issue(run_id, "call", "cust_002", "A-1001", 4900, "Duplicate charge")
+        answers.append({"run": run_id, **answer})
+    assert answers[1]["why"] == "this order has already been refunded"
+    assert answers[2] == answers[1]
 
 
 async def test_a_decision_before_the_row_exists_is_refused_and_recorded(engine: Engine) -> None:

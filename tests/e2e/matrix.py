@@ -8,6 +8,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,15 @@ def chosen(names: Sequence[str], kinds: Sequence[str], story: str, samples: int)
     return everything if wanted == "all" else everything[: int(wanted)]
 
 
+def difference(undisturbed: dict[str, Any], left: dict[str, Any]) -> str:
+    """The rows that are on one side only."""
+    lines = []
+    for name, rows in undisturbed.items():
+        lines += [f"{name}: missing {row}" for row in rows if row not in left[name]]
+        lines += [f"{name}: instead {row}" for row in left[name] if row not in rows]
+    return "\n".join(lines) or "the same rows in another order or number"
+
+
 async def survives(tell: Tell, story: Story, kinds: Mapping[str, Kind], samples: int, *, calls: bool = False) -> None:
     """Assert that the story, told with each chosen misfortune, leaves what it leaves without."""
     undisturbed = await tell(story, UNDISTURBED)
@@ -58,5 +68,5 @@ async def survives(tell: Tell, story: Story, kinds: Mapping[str, Kind], samples:
             telling = await tell(story, kinds[kind](at))
         except Exception as error:
             raise AssertionError(replay) from error
-        assert telling.left == undisturbed.left, replay
+        assert telling.left == undisturbed.left, f"{replay}\n{difference(undisturbed.left, telling.left)}"
         assert telling.struck, f"it did not happen: {replay}"

@@ -17,6 +17,7 @@ import openai
 import pytest
 
 import db
+import payments
 import policy
 import refunds
 import saved_state
@@ -265,6 +266,37 @@ async def test_a_state_with_the_same_arguments_is_paid() -> None:
 async def test_a_state_that_this_version_cannot_read_is_said_to_be_unreadable(state: dict[str, Any]) -> None:
     with pytest.raises(saved_state.UnreadableStateError, match="schema version"):
         await worker.resume(state, TICKET, {})
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("refuses", agents.ModelRefusalError),
+        ("endless", agents.MaxTurnsExceeded),
+        ("claims-anyway", policy.UnbackedPromiseError),
+        ("outage", openai.APIConnectionError),
+    ],
+)
+async def test_what_the_model_does_after_a_pause_is_not_the_saved_states_fault(
+    how: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = await asks()
+    misbehave(monkeypatch, how)
+    with pytest.raises(error):
+        await goes_on(paused, {paused["asked"][0]["call_id"]: REJECTED})
+
+
+async def test_what_a_tool_finds_broken_after_a_pause_is_not_the_saved_states_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def away(*_: Any) -> dict[str, Any]:
+        raise ConnectionResetError("the database is gone")
+
+    paused = await asks()
+    monkeypatch.setattr(payments, "issue", away)
+    with pytest.raises(agents.UserError) as raised:
+        await goes_on(paused, await approve())
+    assert isinstance(raised.value.__cause__, ConnectionResetError)
 
 
 # Who is asking

@@ -538,7 +538,9 @@ async def test_a_payment_whose_run_is_gone_and_that_the_provider_refuses_is_bloc
 MISFORTUNE = st.sampled_from(["", *(trouble for trouble in OPEN if not trouble.startswith("silence"))])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Up to 120 requests an example.
+@pytest.mark.timeout(400)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     searches=st.lists(MISFORTUNE, max_size=4),
     lists=st.lists(MISFORTUNE, max_size=4),

@@ -18,6 +18,7 @@ from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.sandbox.snapshot import NoopSnapshotSpec
 
 import db
+import payments
 import refunds
 import worker
 from offline.model import RuleBasedModel
@@ -106,7 +107,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(db, "get_customer", customer)
     monkeypatch.setattr(refunds, "of_customer", none)
     monkeypatch.setattr(refunds, "of_run", none)
-    monkeypatch.setattr(refunds, "issue", issue)
+    monkeypatch.setattr(payments, "issue", issue)
     return tmp_path
 
 

@@ -62,10 +62,10 @@ class Provider:
     """Pays, or not, as the mood of the caller's context wants; a key has one answer for ever."""
 
     def __init__(self) -> None:
-        self.paid: set[str] = set()
+        self.paid: dict[str, int] = {}
         self.declined: set[str] = set()
 
-    async def __call__(self, *, key: str, **_: object) -> str:
+    async def __call__(self, *, key: str, amount_cents: int, **_: object) -> str:
         await asyncio.sleep(0)
         wanted = mood.get()
         if key in self.declined or (wanted == "declines" and key not in self.paid):
@@ -73,7 +73,7 @@ class Provider:
             raise payments.DeclinedError("no")
         if key not in self.paid and wanted == "fails before":
             raise TimeoutError
-        self.paid.add(key)
+        assert self.paid.setdefault(key, amount_cents) == amount_cents
         if wanted == "fails after":
             raise TimeoutError
         return "paid"

@@ -4,6 +4,7 @@ The real functions, in this process, on the stand-in engine, with a Postgres and
 invariants are read from the database.
 """
 
+import json
 import logging
 import os
 from typing import Any, cast
@@ -102,10 +103,42 @@ async def test_no_cent_moves_without_a_yes_to_exactly_it(
     event(f"{min(len(rows), 2)} asked, {min(len(approver.yes), 2)} approved, {min(len(provider.paid), 2)} paid")
 
 
-async def test_the_examples_can_lead_to_money(adversary: None, email_app_url: str) -> None:
+@pytest.mark.parametrize(("decision", "paid_cents"), [("approve", 4900), ("lower", 2450)])
+async def test_the_examples_can_lead_to_money(
+    adversary: None, email_app_url: str, decision: drawn.Decision, paid_cents: int
+) -> None:
     """Or the invariants above would hold for want of a payment."""
     script = Script([[Call("issue_refund", PAYING)], [Say("Done.", echo=True)]])
-    acts = [drawn.Act(0, [], "approve", 1.0, True)]
+    acts = [drawn.Act(0, [], decision, 0.5, True)]
     approver, provider = await tell(email_app_url, [("cust_002", "Hello")], script, acts, ["pays"])
     await world.check_money(approver, provider)
-    assert list(provider.paid.values()) == [("cust_002", "A-1001", 4900)]
+    assert list(provider.paid.values()) == [("cust_002", "A-1001", paid_cents)]
+
+
+def asks(*refunds: tuple[str, int], call_id: str | None = None) -> list[Call | Say]:
+    texts = (json.dumps({"order_id": order, "amount_cents": cents, "reason": "Double"}) for order, cents in refunds)
+    return [Call("issue_refund", text, call_id) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("turns", "paid_cents"),
+    [
+        ([asks(("A-1001", 4900), ("a 1001", 4900))], [4900]),
+        ([asks(("A-1001", 4900)), asks(("#a-1001", 4900))], [4900]),
+        ([asks(("A-1001", 50_000)), asks(("A-1001", 2**63))], []),
+        ([asks(("A-1001", 49_999))], [49_999]),
+        ([asks(("A-1001", 100), call_id="c"), asks(("B-7", 49_999), call_id="c")], [100]),
+        ([[Say(drawn.PROMISES[0])]] * 20, []),
+    ],
+    ids=["two spellings at once", "two spellings in turn", "too much", "just below", "one call id twice", "a promise"],
+)
+async def test_what_a_greedy_model_tries_first_pays_an_order_once(
+    adversary: None, email_app_url: str, turns: list[list[Call | Say]], paid_cents: list[int]
+) -> None:
+    acts = [drawn.Act(0, [], "approve", 1.0, True)] * 4
+    script = Script(turns)
+    approver, provider = await tell(email_app_url, [("cust_002", "Hello")], script, acts, ["pays"])
+    await world.check_money(approver, provider)
+    await world.check_ends(1)
+    await world.check_replies(script)
+    assert [cents for _, _, cents in provider.paid.values()] == paid_cents

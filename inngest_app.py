@@ -23,6 +23,7 @@ from inngest_encryption import EncryptionMiddleware
 import db
 import payments
 import refunds
+import settings
 import steps
 import worker
 
@@ -31,22 +32,7 @@ logger = logging.getLogger("customer-support")
 
 
 # region D1: the client, and what remains of an email that failed
-def is_dev() -> bool:
-    """Whether INNGEST_DEV asks for a dev server. What it cannot mean ends the program, and so do missing keys."""
-    dev = os.environ.get("INNGEST_DEV", "").strip().lower()
-    if dev in {"1", "true"} or dev.startswith(("http://", "https://")):
-        return True
-    if dev not in {"", "0", "false"}:
-        raise SystemExit(f"INNGEST_DEV is {dev!r}: expected the dev server's URL, 1, or nothing for production.")
-    missing = [name for name in ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY") if not os.environ.get(name)]
-    if missing:
-        raise SystemExit(
-            f"Not set: {', '.join(missing)}. Production needs them; for a dev server set INNGEST_DEV to its URL."
-        )
-    return False
-
-
-DEV = is_dev()
+DEV = settings.is_dev()
 # Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
 key = os.environ.get("ENCRYPTION_KEY")
 client = inngest.Inngest(
@@ -78,23 +64,17 @@ async def record_failed_email(ctx: inngest.Context) -> None:
 
 
 # region D4: flow control
-def limit(name: str, default: int) -> int:
-    """A whole number above 0 from the environment. Anything else ends the program."""
-    value = os.environ.get(name) or str(default)
-    if not value.isdecimal() or int(value) < 1:
-        raise SystemExit(f"{name} is {value!r}: expected a whole number from 1 up.")
-    return int(value)
-
-
 # Slots are held by steps that run: an email that waits for its approver holds none.
 EMAIL_CONCURRENCY = [
-    inngest.Concurrency(limit=limit("EMAIL_CONCURRENCY", 10)),
-    inngest.Concurrency(limit=limit("EMAIL_CONCURRENCY_PER_CUSTOMER", 2), key="event.data.customer_id"),
+    inngest.Concurrency(limit=settings.whole_number("EMAIL_CONCURRENCY", 10)),
+    inngest.Concurrency(limit=settings.whole_number("EMAIL_CONCURRENCY_PER_CUSTOMER", 2), key="event.data.customer_id"),
 ]
-EMAIL_THROTTLE = inngest.Throttle(limit=limit("EMAIL_THROTTLE_PER_MINUTE", 30), period=timedelta(minutes=1))
+EMAIL_THROTTLE = inngest.Throttle(
+    limit=settings.whole_number("EMAIL_THROTTLE_PER_MINUTE", 30), period=timedelta(minutes=1)
+)
 # Others read these two, when they need them: a value that is none should show now.
-limit("DB_POOL_MAX", 10)
-limit("REFUND_LIMIT_CENTS", 50_000)
+settings.whole_number("DB_POOL_MAX", 10)
+settings.whole_number("REFUND_LIMIT_CENTS", 50_000)
 # endregion D4
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-import inngest_app
+import settings
 import worker
 from tests.durable.driver import Engine, actions
 
@@ -38,6 +38,6 @@ async def test_a_burst_stays_within_ten_at_once_and_two_per_customer(
 
 
 def test_the_limits_are_the_courses_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert inngest_app.limit("EMAIL_CONCURRENCY", 10) == 10
+    assert settings.whole_number("EMAIL_CONCURRENCY", 10) == 10
     monkeypatch.setenv("EMAIL_CONCURRENCY", "3")
-    assert inngest_app.limit("EMAIL_CONCURRENCY", 10) == 3
+    assert settings.whole_number("EMAIL_CONCURRENCY", 10) == 3

@@ -1,5 +1,6 @@
 """Tells stories, from an empty database each, and gives whole programs a temporary folder."""
 
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +13,8 @@ from tests.e2e.programs import processes_of
 from tests.e2e.stage import Misfortune, Stage, Story, Telling
 from tests.ledger import forget_everything
 
+# Begun in the background of a script, tests ignore Ctrl-C, and so would the programs that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 Tell: TypeAlias = Callable[[Story, Misfortune], Awaitable[Telling]]
 UNDISTURBED = Misfortune()
 told: dict[str, Telling] = {}

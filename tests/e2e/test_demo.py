@@ -52,7 +52,7 @@ def test_a_worker_that_answers_twice_and_knows_no_limits_is_found_out(temporary:
     """The claims are measured: break the app, and the demo says so and fails."""
     project = copy_of_the_project(tmp_path)
     app, steps = project / "inngest_app.py", project / "steps.py"
-    limit = 'limit("EMAIL_CONCURRENCY_PER_CUSTOMER", 2)'
+    limit = 'settings.whole_number("EMAIL_CONCURRENCY_PER_CUSTOMER", 2)'
     assert limit in app.read_text()
     app.write_text(app.read_text().replace(limit, "20"))
     steps.write_text(steps.read_text() + TWICE)

@@ -1,0 +1,150 @@
+"""What the gates ask of an engine: events by its ingest address, the rest by its MCP server, as learners do."""
+
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from mcp import Client
+from mcp_types import TextContent
+
+from gates.spans import Step, steps_of
+
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}
+
+
+class EngineError(RuntimeError):
+    """The engine does not answer, or refuses; the message says what was asked."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function as its app has registered it."""
+
+    app: str
+    id: str
+    triggers: list[str]
+    """Names of events, and crons."""
+    configuration: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one function."""
+
+    id: str
+    function: str
+    status: str
+    output: Any
+
+    @property
+    def over(self) -> bool:
+        """Whether it can never change again."""
+        return self.status in ENDED
+
+
+class Engine:
+    """An engine at `url`; `async with`. Raises EngineError."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.skips_time = False
+        self._http = httpx.AsyncClient(trust_env=False, timeout=30)
+        self._open = AsyncExitStack()
+        self._mcp: Client
+
+    async def __aenter__(self) -> Self:
+        try:
+            clock = await self._http.get(f"{self.url}/offline/clock")
+            # The official server answers every address it does not know with the page of its dashboard.
+            self.skips_time = clock.is_success and "json" in clock.headers.get("content-type", "")
+            self._mcp = await self._open.enter_async_context(Client(f"{self.url}/mcp"))
+        except Exception as error:
+            await self._open.aclose()
+            await self._http.aclose()
+            raise EngineError(
+                f"No Inngest dev server answers at {self.url} ({type(error).__name__}). Start one, or name it: --engine"
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+        await self._http.aclose()
+
+    async def ask(self, tool: str, /, **arguments: Any) -> Any:
+        """Call a tool of the MCP server; its answer as JSON."""
+        result = await self._mcp.call_tool(tool, arguments)
+        said = "".join(part.text for part in result.content if isinstance(part, TextContent))
+        if result.is_error:
+            raise EngineError(f"{tool} {json.dumps(arguments)}: {said}")
+        return result.structured_content if result.structured_content is not None else json.loads(said)
+
+    async def send(self, name: str, data: dict[str, Any], event_id: str) -> str:
+        """Send one event under an id of ours; the engine's own id of it, under which it lists the runs."""
+        answer = await self._http.post(f"{self.url}/e/gates", json={"name": name, "data": data, "id": event_id})
+        if not answer.is_success:
+            raise EngineError(f"The engine does not take events: {answer.status_code} {answer.text[:200]}")
+        return str(answer.json()["ids"][0])
+
+    async def functions(self) -> list[Function]:
+        """Every function of every app."""
+        found: list[Function] = []
+        for app in await self._pages("get_apps"):
+            for function in await self._pages("list_functions", appId=app["id"]):
+                triggers = [str(trigger["value"]) for trigger in function["triggers"]]
+                found.append(Function(app["id"], function["id"], triggers, function["configuration"]))
+        return found
+
+    async def runs_of(self, event: str) -> list[Run]:
+        """The runs that an event (by the engine's id) has begun."""
+        return [_run(item) for item in await self._pages("get_event_runs", eventId=event, includeOutput=True)]
+
+    async def newest_runs(self, function: Function) -> list[Run]:
+        """The function's last runs, the newest first."""
+        answer = await self.ask("list_function_runs", appId=function.app, functionId=function.id, limit=50)
+        return [_run(item) for item in answer.get("data") or []]
+
+    async def steps(self, run_id: str) -> list[Step]:
+        """The run's steps that have begun, with their attempts."""
+        answer = await self.ask("get_run_trace", runId=run_id)
+        return steps_of(answer["data"]["rootSpan"].get("children") or [])
+
+    async def events(self, name: str) -> list[dict[str, Any]]:
+        """The newest events of this name, whoever sent them: id, internal_id, data."""
+        answer = await self._http.get(f"{self.url}/v1/events", params={"name": name, "limit": 100})
+        return list(answer.json()["data"])
+
+    async def invoke(self, function: Function) -> str:
+        """Run a function now, whatever its trigger. Returns the run's id."""
+        answer = await self.ask("invoke_function", appId=function.app, functionId=function.id, data={})
+        return str(answer["data"]["runId"])
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run that has not ended."""
+        await self.ask("cancel_run", runId=run_id)
+
+    async def advance(self, by: timedelta) -> None:
+        """Move a stand-in's clock; everything due on the way has happened on return."""
+        answer = await self._http.post(f"{self.url}/offline/advance", json={"seconds": by.total_seconds()}, timeout=150)
+        answer.raise_for_status()
+
+    async def _pages(self, tool: str, **arguments: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = await self.ask(tool, **arguments, **cursor)
+            # Go leaves an empty list out.
+            found += answer.get("data") or []
+            page = answer.get("page") or {}
+            if not page.get("hasMore") or not page.get("cursor"):
+                return found
+            cursor = {"cursor": page["cursor"]}
+
+
+def _run(item: dict[str, Any]) -> Run:
+    return Run(item["id"], item["function"]["id"], item["status"], item.get("output"))

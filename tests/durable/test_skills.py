@@ -1,0 +1,122 @@
+"""The skills' code, as a coding agent copies it: it type-checks, and its functions run on an engine.
+
+Runs on the stand-in and, for the database's code, on Postgres.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import fastapi
+import pytest
+import uvicorn
+from mypy import api as mypy
+
+from offline.inngest_server import DevServer
+from tests.durable.driver import OFFICIAL
+from tests.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+SKILLS = ROOT / ".claude" / "skills"
+BLOCK = re.compile(r"```(python|json)\n(.*?)```", re.S)
+MODULES = {
+    f"{path.relative_to(SKILLS)}:{number}".replace("/", "-"): code
+    for path in sorted(SKILLS.rglob("*.md"))
+    for number, (kind, code) in enumerate(BLOCK.findall(path.read_text()))
+    if kind == "python"
+}
+# What each event of a skill leads to: how far to move the clock meanwhile, and the outputs of all runs it causes.
+OUTCOMES: dict[str, tuple[list[timedelta], list[object]]] = {
+    "hello/said": ([], ["Hello, Ada!"]),
+    "shop/import.requested": ([], [2, "noted A-1", "noted A-2"]),
+    "stripe/charge.refund.failed": ([], ["ch_1: 49.00 came back"]),
+    "trial/started": ([timedelta(days=1), timedelta(days=3)], ["0 logins, no order"]),
+    "errors/order": ([], ["declined"]),
+    "checks/all.requested": ([], [2, "cust_001 is fine", "cust_002 is fine"]),
+    "flow/asked": ([timedelta(seconds=5)], ["prioritized", "rate-limited", "debounced", "alone", 1, "once"]),
+}
+
+
+def examples() -> list[Any]:
+    """Every block of Python that is followed by an event."""
+    found = []
+    for path in sorted(SKILLS.rglob("*.md")):
+        blocks = BLOCK.findall(path.read_text())
+        for (kind, code), (next_kind, event) in pairwise(blocks):
+            if (kind, next_kind) == ("python", "json"):
+                found.append(pytest.param(code, json.loads(event), id=str(path.relative_to(SKILLS))))
+    return found
+
+
+@asynccontextmanager
+async def served(app: fastapi.FastAPI, app_id: str) -> AsyncIterator[DevServer]:
+    """The app over HTTP, known to a stand-in of its own."""
+    config = uvicorn.Config(app, port=free_port(), log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    url = f"http://127.0.0.1:{config.port}/api/inngest"
+    port = urlsplit(os.environ["INNGEST_DEV"]).port or 0
+    async with DevServer(port=port, sdk_urls=[url], poll=False) as engine:
+        await engine.synced(app_id)
+        yield engine
+    server.should_exit = True
+    await serving
+
+
+@pytest.mark.skipif(bool(OFFICIAL), reason="each example needs an engine of its own, and its clock")
+@pytest.mark.parametrize(("code", "event"), examples())
+async def test_an_example_does_what_its_skill_says(code: str, event: dict[str, Any]) -> None:
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "example", "exec"), names)  # noqa: S102
+    advances, outputs = OUTCOMES[event["name"]]
+    async with served(names["app"], names["client"].app_id) as engine:
+        engine.send_events([event])
+        await engine.settle()
+        for duration in advances:
+            await engine.advance(duration)
+            await engine.settle()
+        runs = engine.runs()
+        assert {run.status.value for run in runs} == {"Completed"}
+        assert sorted((run.output for run in runs), key=str) == sorted(outputs, key=str)
+
+
+@pytest.mark.timeout(300)  # Without the cache that `make lint` leaves, it reads every library first.
+def test_every_signature_is_the_installed_one(tmp_path: Path) -> None:
+    assert len(MODULES) >= 11
+    files = [tmp_path / f"example_{number}.py" for number in range(len(MODULES))]
+    for file, code in zip(files, MODULES.values(), strict=True):
+        file.write_text(code)
+    said, complained, _ = mypy.run(["--no-error-summary", *map(str, files)])
+    assert said + complained == ""
+
+
+@pytest.mark.parametrize("name", [name for name, code in MODULES.items() if "asyncio.run(" in code])
+def test_the_code_for_the_database_runs(name: str, database: None, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(MODULES[name])
+    subprocess.run([sys.executable, str(script)], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(SKILLS.rglob("SKILL.md")), ids=lambda path: path.parent.name)
+def test_a_skill_can_be_found_and_its_references_exist(path: Path) -> None:
+    text = path.read_text()
+    head = re.match(r"---\nname: ([a-z-]+)\ndescription: (.+)\n---\n", text)
+    assert head is not None
+    assert head.group(1) == path.parent.name
+    # The limits of the format.
+    assert len(head.group(1)) <= 64
+    assert len(head.group(2)) <= 1024
+    named = set(re.findall(r"`(references/[a-z-]+\.md)`", text))
+    assert named == {str(file.relative_to(path.parent)) for file in path.parent.glob("references/*.md")}

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from gates.spans import Step
 from offline.demo.engine import Engine, Event
 from offline.demo.records import Records
 from offline.demo.timeline import Line, Timeline
-from offline.demo.trace import Run, Step
+from offline.demo.trace import Run
 from offline.emails import Email
 from offline.stack import Stack
 

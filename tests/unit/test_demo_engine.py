@@ -14,15 +14,15 @@ def span(
     name: str, status: str, start: str | None, end: str | None, children: list[Any] | None = None, **more: Any
 ) -> Any:
     at = [f"2026-11-20T20:21:{second}Z" if second else None for second in (start, end)]
-    common = {"name": name, "status": status, "startedAt": at[0], "endedAt": at[1], "stepOp": "RUN", "stepID": name}
-    return common | {"childrenSpans": children or []} | more
+    common = {"name": name, "status": status, "startedAt": at[0], "endedAt": at[1], "stepOp": "RUN", "stepId": name}
+    return common | {"children": children or []} | more
 
 
 async def read(*spans: Any, status: str = "RUNNING") -> Run:
     node = {
         "id": "01RUN", "status": status, "triggerIDs": ["01EVENT"], "queuedAt": "2026-11-20T20:21:49.816123456Z",
         "endedAt": None, "function": {"slug": "customer-support-handle-customer-email"},
-        "trace": {"childrenSpans": list(spans)},
+        "trace": {"children": list(spans)},
     }  # fmt: skip
     body = {"data": {"runs": {"edges": [{"node": node}]}}}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
@@ -66,7 +66,7 @@ async def test_a_run_is_busy_while_a_request_is_with_the_app_and_not_while_it_wa
         span("run-agent", "COMPLETED", "50.0", "50.5"),
         span("run-agent", "COMPLETED", "50.1", "50.4"),
         span("await-refund-approval", "COMPLETED", "50.5", "59.0", stepOp="WAIT_FOR_EVENT"),
-        span("Finalization", "COMPLETED", "59.0", "59.2", stepOp=None, stepID=None),
+        span("Finalization", "COMPLETED", "59.0", "59.2", stepOp=None, stepId=None),
     )
     assert [(start.second, end.second, end.microsecond) for start, end in run.busy] == [
         (50, 50, 500000),

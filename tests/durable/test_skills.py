@@ -3,28 +3,20 @@
 Runs on the stand-in and, for the database's code, on Postgres.
 """
 
-import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import fastapi
 import pytest
-import uvicorn
 from mypy import api as mypy
 
-from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL
-from tests.ports import free_port
+from tests.serving import served
 
 ROOT = Path(__file__).parents[2]
 SKILLS = ROOT / ".claude" / "skills"
@@ -56,23 +48,6 @@ def examples() -> list[Any]:
             if (kind, next_kind) == ("python", "json"):
                 found.append(pytest.param(code, json.loads(event), id=str(path.relative_to(SKILLS))))
     return found
-
-
-@asynccontextmanager
-async def served(app: fastapi.FastAPI, app_id: str) -> AsyncIterator[DevServer]:
-    """The app over HTTP, known to a stand-in of its own."""
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{config.port}/api/inngest"
-    port = urlsplit(os.environ["INNGEST_DEV"]).port or 0
-    async with DevServer(port=port, sdk_urls=[url], poll=False) as engine:
-        await engine.synced(app_id)
-        yield engine
-    server.should_exit = True
-    await serving
 
 
 @pytest.mark.skipif(bool(OFFICIAL), reason="each example needs an engine of its own, and its clock")

@@ -1,0 +1,5 @@
+"""The wait takes any decision: somebody else's yes pays."""
+
+from tests.wrong_builds.learner import RIGHT
+
+BUILD = RIGHT.but(expression="async.data.approved == true")

@@ -190,7 +190,7 @@ async def unknown_customer(stage: Stage) -> None:
 async def cancelled(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
     await stage.until(ledger, [PENDING])
-    await patiently(stage.engine.cancel_all)
+    await patiently(stage.engine.cancel_unfinished)
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
 
 

@@ -29,6 +29,7 @@ import refunds
 import settings
 import steps
 import worker
+from doors import desk, webhooks
 
 load_dotenv()
 logger = logging.getLogger("customer-support")
@@ -238,15 +239,31 @@ async def send(events: Sequence[doors.Event]) -> None:
         raise RuntimeError("the engine did not take every event")
 
 
+async def resend_decided() -> None:
+    """At every start: what was decided while the engine was away reaches it now, or as soon as it is back."""
+    while True:
+        try:
+            logger.info("%d wake-ups sent again", await desk.resend_decided(send))
+            return
+        except Exception as error:
+            logger.warning("Decisions are not sent again yet: %s", type(error).__name__)
+            await asyncio.sleep(15)
+
+
 @asynccontextmanager
 async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-    """Close the database pool when the server stops."""
+    """Send again what was decided; when the server stops, close the database pool."""
+    resending = asyncio.create_task(resend_decided())
     yield
+    resending.cancel()
+    await asyncio.wait([resending])
     await db.close()
 
 
 # The pages of /docs would load their scripts from another host.
 app = fastapi.FastAPI(title="customer-support", lifespan=lifespan, docs_url=None, redoc_url=None)
+for door in (desk, webhooks):
+    app.include_router(door.router(send, dev=DEV))
 
 
 @app.get("/healthz")

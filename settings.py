@@ -4,7 +4,7 @@ import os
 
 import db
 import payments
-from doors import mail, notify
+from doors import desk, mail, notify, webhooks
 
 
 def is_dev() -> bool:
@@ -37,7 +37,7 @@ def check() -> None:
     try:
         db.database_url()
         payments.provider()
-        for door in (mail, notify):
+        for door in (desk, webhooks, mail, notify):
             door.check_settings()
     except (db.ConfigurationError, ValueError) as error:
         raise SystemExit(str(error)) from None

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 15
 SUBJECT_MAX_CHARS = 200
 MOST_REFERENCES = 20
 PERMANENT = 500
-ADDRESS = re.compile(r"[^\s<>\"(),:;@\[\]\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
+ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 MESSAGE_ID = re.compile(r"<[!-;=?A-~]{1,200}@[!-;=?A-~]{1,200}>")
 
 
@@ -119,10 +119,10 @@ def subject(original: object) -> str:
 
 def message_ids(given: object) -> list[str]:
     """The ids in a header's text or in a list of them; whatever else stands there is left out."""
-    texts = given if isinstance(given, list) else [given]
-    words = [word for text in texts if isinstance(text, str) for word in text.split()]
-    ids = [word if word.startswith("<") else f"<{word}>" for word in words]
-    return [each for each in ids if MESSAGE_ID.fullmatch(each)]
+    texts = [text for text in (given if isinstance(given, list) else [given]) if isinstance(text, str)]
+    # One alone may have lost its brackets on the way.
+    words = [f"<{text.strip()}>" if "<" not in text else word for text in texts for word in text.split()]
+    return [word for word in words if MESSAGE_ID.fullmatch(word)]
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+# U+202A to U+202E and U+2066 to U+2069: with them a text can look like another one (https://trojansource.codes).
+REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATIC = {path.name: path.read_bytes() for path in sorted((FOLDER / "static").iterdir())}
 VERSIONS = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in STATIC.items()}
@@ -76,10 +79,16 @@ def indented(detail: str) -> str:
         return detail
 
 
+def honest(value: Any) -> Any:
+    """Text that reads in the order it is written: marks that reverse it are shown as what they are."""
+    return REVERSING.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", value) if type(value) is str else value
+
+
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER / "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
+    finalize=honest,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -10,10 +10,11 @@ const stored = (storage, act) => { try { return act(window[storage]); } catch { 
 // Times in words, next to the absolute ones.
 
 function inWords(seconds) {
-  const distance = Math.abs(seconds);
-  const [amount, unit] = distance < 90 ? [distance, "second"] : distance < 5400 ? [distance / 60, "minute"]
-    : distance < 129600 ? [distance / 3600, "hour"] : [distance / 86400, "day"];
-  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.sign(seconds) * Math.round(amount), unit);
+  const minutes = Math.floor(Math.abs(seconds) / 60);
+  const hours = Math.floor(minutes / 60);
+  const amount = minutes < 1 ? "less than a minute" : minutes < 60 ? `${minutes} min`
+    : hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+  return seconds < 0 ? `${amount} ago` : `${amount} left`;
 }
 
 function showTimes() {
@@ -25,7 +26,7 @@ function showTimes() {
       time.after(words);
       time.title = new Date(time.dateTime).toLocaleString();
     }
-    const text = ` ${inWords(seconds)}`;
+    const text = ` (${inWords(seconds)})`;
     if (words.textContent !== text) words.textContent = text;
     time.closest(".deadline")?.classList.toggle("soon", seconds < 1800);
   }
@@ -213,4 +214,3 @@ shownCards().forEach(takeUp);
 showTimes();
 setInterval(showTimes, 15000);
 if ("live" in page) setTimeout(poll, POLL_MS);
-$("[autofocus]")?.focus();

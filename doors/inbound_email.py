@@ -5,7 +5,6 @@ for anything else: {"from", "text" or "html", "message_id", "subject"?, "in_repl
 """
 
 import re
-from email.utils import parseaddr
 from typing import Annotated, Any
 
 from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -22,7 +21,8 @@ MAX_REFERENCES = 20
 CUT = "\n(The email was longer; the rest was left out.)"
 EMPTY = "(The email had no text.)"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+")
+# With or without the sender's name before it. Whatever is more than that is no customer's address.
+ADDRESS = re.compile(r"""(?:[^<>\r\n]*<)?([^\s@<>()[\],;:"\\]+@[^\s@<>()[\],;:"\\]+)>?""")
 MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 ROBOTS = {"mailer-daemon", "postmaster"}
 # None is sent by a person's mail program (https://www.rfc-editor.org/rfc/rfc3834 and customs older than it).
@@ -149,10 +149,8 @@ async def to_event(email: PostmarkEmail) -> Event:
 
 def address(said: str) -> str:
     """The one address in a From, or nothing when it is not a plain one that a customer could have."""
-    if len(said) > ADDRESS_MAX_CHARS:
-        return ""
-    found = parseaddr(said)[1]
-    return found if ADDRESS.fullmatch(found) else ""
+    found = ADDRESS.fullmatch(said) if len(said) <= ADDRESS_MAX_CHARS else None
+    return found[1] if found else ""
 
 
 def is_automatic(headers: dict[str, str], sender: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import standardwebhooks
 import stripe
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 import db
 from doors import Event
@@ -37,7 +37,7 @@ class StripeEvent(BaseModel):
 
     id: EventId
     type: str
-    livemode: bool = False
+    livemode: StrictBool = False
     data: StripeData = StripeData()
 
 

@@ -7,15 +7,17 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+import db
 from doors import Event
 from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL, Engine, actions
-from tests.providers import POSTMARK, SETTINGS, Doors
+from tests.providers import POSTMARK, REFUND, SETTINGS, Doors, stripe_event
 
 ANSWERED = {"message_received": 1, "message_sent": 1}
 FROM_ADA = POSTMARK | {"FromFull": {"Email": "Ada@Example.com", "Name": "Ada"}}
@@ -73,10 +75,40 @@ async def test_an_acknowledgement_that_was_lost_costs_a_redelivery_and_no_second
     assert await actions() == ANSWERED
 
 
-async def test_an_email_from_nobody_we_know_reaches_no_agent(engine: Engine, doors: Wired) -> None:
-    assert (await doors.email(POSTMARK | {"MessageID": "from-nobody"})).status_code == 200
+async def test_an_email_from_nobody_we_know_is_left_to_a_person_once(engine: Engine, doors: Wired) -> None:
+    stranger = POSTMARK | {"MessageID": "from-nobody"}
+    for _ in range(5):
+        assert (await doors.email(stranger)).status_code == 200
+    await engine.eventually(actions, {"run_failed": 1})
     await engine.settle()
-    assert not set(await actions()) & set(ANSWERED)
+    assert await actions() == {"run_failed": 1}
+    (row,) = await db.fetch(
+        "select detail::jsonb ->> 'error' as error, detail::jsonb ->> 'sender' as sender from audit_log"
+    )
+    assert row == {"error": "the sender is not a customer", "sender": "support@postmarkapp.com"}
+
+
+async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of_it(
+    engine: Engine, doors: Wired
+) -> None:
+    told = ["refund.failed", "refund.updated", "charge.refund.updated"] * 5
+    for kind in told:
+        assert (await doors.stripe(stripe_event(kind, REFUND, f"evt_once_{kind}"))).status_code == 200
+    await engine.eventually(actions, {"refund_blocked": 1})
+    await engine.settle()
+    assert await actions() == {"refund_blocked": 1}
+
+
+async def test_the_apps_own_door_is_open_to_a_learner(engine: Engine, app_url: str) -> None:
+    """In dev mode, with curl and nothing configured."""
+    email = {"from": "grace@example.com", "text": "How long does shipping take?", "message_id": "by-curl"}
+    async with httpx.AsyncClient() as http:
+        for _ in range(2):
+            answer = await http.post(f"{app_url}/webhooks/email", json=email)
+            assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
+    await engine.eventually(partial(actions, "cust_002"), ANSWERED)
+    await engine.settle()
+    assert await actions() == ANSWERED
 
 
 async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_is_back(

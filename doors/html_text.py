@@ -67,8 +67,7 @@ def text_of(html: str) -> tuple[str, bool]:
     Of a document beyond 10,000 tags or 2 million characters the beginning is read; the second value says whether that
     was all.
     """
-    kept = "<".join(html[:MAX_CHARS].split("<", MAX_TAGS + 1)[: MAX_TAGS + 1])
-    root = LexborHTMLParser(LONG_TAG.sub(r"\1", FORMATTING.sub(r"\1span", kept))).root
+    root = LexborHTMLParser(tamed(html)).root
     parts: list[str] = []
     # Not a recursion: as deep as the document, which a stranger wrote.
     waiting: list[LexborNode | str] = [root] if root else []
@@ -83,7 +82,13 @@ def text_of(html: str) -> tuple[str, bool]:
             parts.append(edge)
             waiting += [edge, *reversed(list(node.iter(include_text=True)))]
     lines = (" ".join(line.split()) for line in "".join(parts).split("\n"))
-    return "\n".join(line for line in lines if line), len(kept) == len(html)
+    return "\n".join(line for line in lines if line), len(html) <= MAX_CHARS and html.count("<") <= MAX_TAGS
+
+
+def tamed(html: str) -> str:
+    """The beginning of a document, without what makes the parser's work grow faster than the document."""
+    kept = "<".join(html[:MAX_CHARS].split("<", MAX_TAGS + 1)[: MAX_TAGS + 1])
+    return LONG_TAG.sub(r"\1", FORMATTING.sub(r"\1span", kept))
 
 
 def _unseen(node: LexborNode) -> bool:

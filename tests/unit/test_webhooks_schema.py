@@ -5,7 +5,7 @@ schemathesis reads the description and draws requests that fit it and that do no
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import schemathesis
@@ -20,7 +20,7 @@ from tests.adversary.profile import PROFILE, SEED
 from tests.ports import free_port
 from tests.providers import AUTH, SETTINGS, Doors, by_service, by_stripe
 
-SIGNED_BY = {
+SIGNED_BY: dict[frozenset[bytes], Callable[[bytes], dict[str, str]]] = {
     frozenset({b"stripe-signature"}): by_stripe,
     frozenset({b"webhook-id", b"webhook-timestamp", b"webhook-signature"}): lambda body: by_service(body, "msg_1"),
 }

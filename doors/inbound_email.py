@@ -17,6 +17,7 @@ TEXT_MAX_BYTES = 100_000
 ADDRESS_MAX_CHARS = 320
 SUBJECT_MAX_CHARS = 500
 HEADER_MAX_CHARS = 20_000
+MAX_HEADERS = 500
 MAX_REFERENCES = 20
 CUT = "\n(The email was longer; the rest was left out.)"
 EMPTY = "(The email had no text.)"
@@ -43,6 +44,10 @@ def _harmless(value: Any) -> Any:
     if value is None:
         return ""
     return db.clean(value[: html_text.MAX_CHARS + 1]) if isinstance(value, str) else value
+
+
+def _first_headers(value: Any) -> Any:
+    return value[:MAX_HEADERS] if isinstance(value, list) else value
 
 
 Text = Annotated[str, BeforeValidator(_harmless), WithJsonSchema({"type": ["string", "null"]})]
@@ -77,7 +82,7 @@ class PostmarkEmail(_Posted):
     subject: Text = ""
     text_body: Text = ""
     html_body: Text = ""
-    headers: list[Header] = []
+    headers: Annotated[list[Header], BeforeValidator(_first_headers)] = []
 
 
 class PlainEmail(BaseModel):

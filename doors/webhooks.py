@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import fastapi
 import pydantic
@@ -86,7 +86,7 @@ def is_key(secret: str) -> bool:
 class Answer(pydantic.BaseModel):
     """What a provider is told when nothing has to be repeated."""
 
-    status: str
+    status: Literal["accepted", "ignored"]
 
 
 class Refusal(pydantic.BaseModel):

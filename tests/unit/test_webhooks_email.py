@@ -141,6 +141,14 @@ async def test_a_mail_server_is_never_answered_even_as_a_customer(doors: Doors) 
         assert (await received(doors, FromFull={"Email": robot}))["name"] == "customer/email.unmatched"
 
 
+async def test_of_headers_by_the_thousand_the_first_are_read(doors: Doors) -> None:
+    """A million of them took 20 seconds and a gigabyte."""
+    sign = {"Name": "Auto-Submitted", "Value": "auto-replied"}
+    for before, name in ((499, "customer/email.unmatched"), (500, "customer/email.received")):
+        headers = [*({"Name": "X", "Value": "y"} for _ in range(before)), sign]
+        assert (await received(doors, Headers=headers))["name"] == name
+
+
 async def test_headers_that_people_send_too_are_no_sign_of_a_machine(doors: Doors) -> None:
     for name, value in [
         *(("Auto-Submitted", "no"), ("X-Auto-Response-Suppress", "DR, RN, NRN"), ("Precedence", "first-class")),

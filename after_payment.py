@@ -15,7 +15,7 @@ from doors import mail, notify
 
 FIELD_MAX_CHARS = 100
 NEWS = (
-    "We refunded {amount}{order} to you, but the payment did not reach your account. You need not do anything:"
+    "We made a refund{amount}{order}, but the payment did not reach your account. You need not do anything:"
     " a colleague will look at it and write to you."
 )
 
@@ -25,14 +25,15 @@ async def notify_support(event: inngest.Event) -> dict[str, bool]:
     data = event.data
     what, reference = ("dispute", "dispute_id") if "dispute" in event.name else ("refund", "refund_id")
     happened = "was opened" if what == "dispute" else "could not be delivered"
-    facts = {each: _text(data, each) for each in ("customer_id", "order_id", "charge_id", "reason", "status")}
-    known = ", ".join(f"{each.removesuffix('_id')} {value}" for each, value in facts.items() if value)
     row = await _in_ledger(data)
+    names = ("customer_id", "order_id", "charge_id", "reason", "status")
+    facts = {name: _text({**data, **(row or {})}, name) for name in names}
+    known = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in facts.items() if value)
     with steps.retries_that_fit():
         told = await notify.post(
             [
                 (
-                    f"The {what} {_text(data, reference)} of {_amount(data)} {happened} ({known}).",
+                    f"The {what} {_text(data, reference)}{_amount(data)} {happened} ({known}).",
                     f"/approvals/{row['id']}" if row else "/approvals",
                 )
             ]
@@ -95,4 +96,4 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 def _amount(data: Mapping[str, Any]) -> str:
     cents = data.get("amount_cents")
-    return f"{cents / 100:.2f} {_text(data, 'currency').upper()}".strip() if type(cents) is int else "an unknown amount"
+    return f" of {cents / 100:.2f} {_text(data, 'currency').upper()}".rstrip() if type(cents) is int else ""

@@ -29,7 +29,7 @@ import refunds
 import settings
 import steps
 import worker
-from doors import desk, webhooks
+from doors import catch_up, desk, webhooks
 
 load_dotenv()
 logger = logging.getLogger("customer-support")
@@ -230,30 +230,22 @@ async def tell_customer_refund_failed(ctx: inngest.Context) -> None:
 
 
 # region D1: the web application
+SEND_SECONDS = 5
+
+
 async def send(events: Sequence[doors.Event]) -> None:
     """What the doors are handed. Raises after 5 seconds at most when the engine does not take the events."""
-    # The SDK tries five times within that, and waits 30 seconds for an engine that does not answer.
-    async with asyncio.timeout(5):
+    # The SDK tries five times within three, and waits 30 for an engine that does not answer.
+    async with asyncio.timeout(SEND_SECONDS):
         ids = await client.send([inngest.Event(**event) for event in events])
     if len(ids) != len(events):
         raise RuntimeError("the engine did not take every event")
 
 
-async def resend_decided() -> None:
-    """At every start: what was decided while the engine was away reaches it now, or as soon as it is back."""
-    while True:
-        try:
-            logger.info("%d wake-ups sent again", await desk.resend_decided(send))
-            return
-        except Exception as error:
-            logger.warning("Decisions are not sent again yet: %s", type(error).__name__)
-            await asyncio.sleep(15)
-
-
 @asynccontextmanager
 async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
     """Send again what was decided; when the server stops, close the database pool."""
-    resending = asyncio.create_task(resend_decided())
+    resending = asyncio.create_task(catch_up.resend_decided(send))
     yield
     resending.cancel()
     await asyncio.wait([resending])

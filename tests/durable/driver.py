@@ -59,7 +59,7 @@ class Engine:
         kept: list[Any] = []
         for run in self._stand_in.state.runs.values():
             kept += [run.output, *run.memos.values(), *run.attempts]
-            kept += [(step.output, step.error, step.opts) for step in run.steps.values()]
+            kept += [(step.output, step.error, step.opts, step.attempts) for step in run.steps.values()]
         return json.dumps(kept, default=str)
 
     async def settle(self) -> None:

@@ -11,18 +11,12 @@ import pytest
 
 import db
 from doors import desk_queries
-from tests.ledger import forget_everything, rewrite
+from tests.bench_desk import fill, statement
+from tests.ledger import forget_everything
 
 AUDIT_ROWS, REFUNDS, WAITING = 60_000, 20_000, 3_000
 # What a page of 50 may cost: its rows, and a few looked up beside each.
 TOUCHED_MAX = 600
-ANALYZE = "vacuum analyze"
-
-
-async def statement(text: str) -> None:
-    """Run what may not stand in a transaction."""
-    async with (await db.pool()).acquire() as connection:
-        await connection.execute(text)
 
 
 @pytest.fixture(scope="module")
@@ -33,39 +27,8 @@ async def long_tables(postgres: object) -> AsyncIterator[None]:
     await fill(AUDIT_ROWS, REFUNDS, WAITING)
     yield
     await forget_everything()
-    await statement(ANALYZE)
+    await statement("vacuum analyze")
     await db.close()
-
-
-async def fill(audit_rows: int, refunds: int, waiting: int) -> None:
-    """Rows by the set, past the triggers: nine of ten of the first customer, a rare action at the very beginning."""
-    await db.fetch(
-        "insert into audit_log (action, key, run_id, customer_id, detail) select"
-        " case when n <= 3 then 'run_failed' when n % 2 = 0 then 'message_received' else 'message_sent' end,"
-        " 'run-' || n / 2 || case when n % 2 = 0 then ':audit-received' else ':audit-sent' end, 'run-' || n / 2,"
-        " case when n % 10 = 0 then 'customer-' || n when n = 1 then 'rare' else 'cust_001' end,"
-        " jsonb_build_object('email_text', repeat('text ', 20)) from generate_series(1, $1::int) n",
-        audit_rows,
-    )
-    await rewrite(
-        "insert into refunds (request_id, run_id, call_id, customer_id, order_id, amount_cents, reason, digest, status,"
-        " requested_at, expires_at, decision, approved_cents, decided_by, decided_at, payment_started_at, settled_at,"
-        " outcome) select 'event-' || n, 'run-' || n, 'call',"
-        " 'cust_00' || case when n % 9 = 0 then n % 5 + 1 else 1 end,"
-        " 'A-' || n, 4900, 'Duplicate charge', 'digest', case when decided then 'issued' else 'pending' end,"
-        " now() - interval '1 hour', now() + n * interval '1 second', case when decided then 'approved' end,"
-        " case when decided then 4900 end, case when decided then 'ada' end,"
-        " case when decided then now() - n * interval '1 second' end, case when decided then now() end,"
-        " case when decided then now() end, case when decided then 'ledger' end"
-        " from (select n, n > $2 as decided from generate_series(1, $1::int) n) given",
-        refunds, waiting,
-    )  # fmt: skip
-    await rewrite(
-        "insert into refund_history (refund_id, event, actor, why) select n % $1 + 1, 'pending', 'run', 'why'"
-        " from generate_series(1, $1 * 3) n",
-        refunds,
-    )
-    await statement(ANALYZE)
 
 
 def touched(plan: dict[str, Any]) -> float:

@@ -55,6 +55,7 @@ def test_settings_that_work_are_accepted(settings: dict[str, str], monkeypatch: 
         ("GENERIC_WEBHOOKS", "crm=whsec_" + "A" * 31, "crm needs whsec_"),
         ("GENERIC_WEBHOOKS", "crm=whsec_" + "A" * 33, "crm needs whsec_"),
         ("GENERIC_WEBHOOKS", "crm=whsec_" + "-" * 32, "crm needs whsec_"),
+        ("GENERIC_WEBHOOKS", "crm=" + "A" * 32, "crm needs whsec_"),
         ("GENERIC_WEBHOOKS", "crm=whpk_" + "A" * 44, "crm needs whsec_"),
         ("GENERIC_WEBHOOKS", f"crm={CRM_SECRET} refund={CRM_SECRET}", "the app itself sends events named refund/..."),
     ],

@@ -5,9 +5,10 @@ again at every call, so it only passes remembered values on. What the steps do i
 number of the Decision that adds them.
 """
 
+import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -20,12 +21,15 @@ import inngest.fast_api
 from dotenv import load_dotenv
 from inngest_encryption import EncryptionMiddleware
 
+import after_payment
 import db
+import doors
 import payments
 import refunds
 import settings
 import steps
 import worker
+from doors import catch_up, desk, webhooks
 
 load_dotenv()
 logger = logging.getLogger("customer-support")
@@ -33,6 +37,7 @@ logger = logging.getLogger("customer-support")
 
 # region D1: the client, and what remains of an email that failed
 DEV = settings.is_dev()
+settings.check()
 # Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
 key = os.environ.get("ENCRYPTION_KEY")
 client = inngest.Inngest(
@@ -72,9 +77,6 @@ EMAIL_CONCURRENCY = [
 EMAIL_THROTTLE = inngest.Throttle(
     limit=settings.whole_number("EMAIL_THROTTLE_PER_MINUTE", 30), period=timedelta(minutes=1)
 )
-# Others read these two, when they need them: a value that is none should show now.
-settings.whole_number("DB_POOL_MAX", 10)
-settings.whole_number("REFUND_LIMIT_CENTS", 50_000)
 # endregion D4
 
 
@@ -104,7 +106,7 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
         else:
             notify: Any = partial(
                 ctx.step.run, f"notify-reviewer{suffix}", steps.notify_reviewer,
-                ticket, ctx.event.id, outcome["asked"],
+                ticket, ctx.event.id, outcome["asked"], ctx.attempt,
             )  # fmt: skip
             # Registered together: a decision sent while the reviewer is being told would find nobody waiting.
             _, wake_up = await ctx.group.parallel((notify, wait))
@@ -150,6 +152,7 @@ async def resend_wake_ups(ctx: inngest.Context) -> int:
     trigger=inngest.TriggerEvent(event="customer/email.received"),
     concurrency=EMAIL_CONCURRENCY,  # D4
     throttle=EMAIL_THROTTLE,  # D4
+    retries=steps.RETRIES,
 )
 async def handle_customer_email(ctx: inngest.Context) -> dict[str, Any]:
     """One email: received, answered, and if money is to move, not before a person has said yes."""
@@ -157,8 +160,14 @@ async def handle_customer_email(ctx: inngest.Context) -> dict[str, Any]:
     ticket = worker.Ticket(customer_id=str(ctx.event.data["customer_id"]), run_id=ctx.run_id)
     outcome = await ctx.step.run("run-agent", steps.run_agent, str(ctx.event.data["email_text"]), ticket)  # D2
     outcome = await pass_the_gate(ctx, ticket, outcome)  # D5
-    await ctx.step.run("audit-sent", steps.audit_sent, ticket, ctx.event.id, outcome["reply"] or "")
+    await ctx.step.run("audit-sent", steps.audit_sent, ticket, ctx.event, outcome["reply"] or "", ctx.attempt)
     return {"reply": outcome["reply"]}
+
+
+@client.create_function(fn_id="record-unmatched-email", trigger=inngest.TriggerEvent(event="customer/email.unmatched"))
+async def record_unmatched_email(ctx: inngest.Context) -> None:
+    """An email from an address that is no customer's is a person's to answer."""
+    await ctx.step.run("audit-unmatched", steps.audit_unmatched, ctx.event)
 
 
 # endregion D1
@@ -194,20 +203,59 @@ async def customer_health_check(ctx: inngest.Context) -> None:
 # endregion D3
 
 
+# region After the payment: three who hear of the same event, and fail independently
+REFUND_FAILED = inngest.TriggerEvent(event="stripe/charge.refund.failed")
+DISPUTED = inngest.TriggerEvent(event="stripe/charge.dispute.created")
+
+
+@client.create_function(fn_id="notify-support", trigger=[REFUND_FAILED, DISPUTED], retries=steps.RETRIES)
+async def notify_support(ctx: inngest.Context) -> None:
+    """Money came back, or is fought over: support hears of it."""
+    await ctx.step.run("post-to-support", after_payment.notify_support, ctx.event)
+
+
+@client.create_function(fn_id="record-failed-refund", trigger=REFUND_FAILED, retries=steps.RETRIES)
+async def record_failed_refund(ctx: inngest.Context) -> None:
+    """A refund that did not arrive stands in the audit trail."""
+    await ctx.step.run("audit-failed-refund", after_payment.audit_failed_refund, ctx.event)
+
+
+@client.create_function(fn_id="tell-customer-refund-failed", trigger=REFUND_FAILED, retries=steps.RETRIES)
+async def tell_customer_refund_failed(ctx: inngest.Context) -> None:
+    """The customer, who was told of the refund, is told of this too."""
+    await ctx.step.run("write-to-customer", after_payment.tell_customer, ctx.event, ctx.attempt)
+
+
+# endregion After the payment
+
+
 # region D1: the web application
+SEND_SECONDS = 5
+
+
+async def send(events: Sequence[doors.Event]) -> None:
+    """What the doors are handed. Raises after 5 seconds at most when the engine does not take the events."""
+    # The SDK tries five times within three, and waits 30 for an engine that does not answer.
+    async with asyncio.timeout(SEND_SECONDS):
+        ids = await client.send([inngest.Event(**event) for event in events])
+    if len(ids) != len(events):
+        raise RuntimeError("the engine did not take every event")
+
+
 @asynccontextmanager
 async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-    """Close the database pool when the server stops."""
+    """Send again what was decided; when the server stops, close the database pool."""
+    resending = asyncio.create_task(catch_up.resend_decided(send))
     yield
+    resending.cancel()
+    await asyncio.wait([resending])
     await db.close()
 
 
-try:
-    db.database_url()
-    payments.provider()
-except (db.ConfigurationError, ValueError) as error:
-    raise SystemExit(str(error)) from None
-app = fastapi.FastAPI(title="customer-support", lifespan=lifespan)
+# The pages of /docs would load their scripts from another host.
+app = fastapi.FastAPI(title="customer-support", lifespan=lifespan, docs_url=None, redoc_url=None)
+for door in (desk, webhooks):
+    app.include_router(door.router(send, dev=DEV))
 
 
 @app.get("/healthz")
@@ -231,6 +279,13 @@ async def readyz(response: fastapi.Response) -> dict[str, str]:
 inngest.fast_api.serve(
     app,
     client,
-    [handle_customer_email, record_failed_email, daily_health_check, customer_health_check, resend_wake_ups],
+    [
+        *(handle_customer_email, record_failed_email, record_unmatched_email, resend_wake_ups),
+        *(daily_health_check, customer_health_check),
+        *(notify_support, record_failed_refund, tell_customer_refund_failed),
+    ],
 )
+for route in app.routes:
+    if isinstance(route, fastapi.routing.APIRoute) and route.path == "/api/inngest":
+        route.include_in_schema = False
 # endregion D1

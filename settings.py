@@ -2,6 +2,10 @@
 
 import os
 
+import db
+import payments
+from doors import desk, mail, notify, webhooks
+
 
 def is_dev() -> bool:
     """Whether INNGEST_DEV asks for a dev server. Raises SystemExit for what it cannot mean, and for missing keys."""
@@ -24,3 +28,16 @@ def whole_number(name: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise SystemExit(f"{name} is {value!r}: expected a whole number from 1 up.")
     return int(value)
+
+
+def check() -> None:
+    """Raise SystemExit for a setting that others will read only when they need it."""
+    for name, default in (("DB_POOL_MAX", 10), ("REFUND_LIMIT_CENTS", 50_000)):
+        whole_number(name, default)
+    try:
+        db.database_url()
+        payments.provider()
+        for door in (desk, webhooks, mail, notify):
+            door.check_settings()
+    except (db.ConfigurationError, ValueError) as error:
+        raise SystemExit(str(error)) from None

@@ -5,7 +5,7 @@ the number of the Decision that adds them.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import NoneType
@@ -19,7 +19,13 @@ import db
 import refunds
 import saved_state
 import worker
+from doors import mail, notify
 
+# Of every step: the engine's own default, which `MAIL_PATIENCE_MINUTES` and the last try of a notice count on.
+RETRIES = 4
+# A mail server that says "later" means minutes.
+MAIL_PATIENCE_MINUTES = (1, 5, 15, 60)
+CHAT_PATIENCE_MAX_SECONDS = 60
 EMAIL_MAX_CHARS = 100_000
 RETRY_AFTER_MAX_SECONDS = 3600
 FOLLOW_UP = "Thank you for your patience. I could not finish this myself; a colleague will look at it and write to you."
@@ -47,29 +53,73 @@ async def known_customer(customer_id: str) -> None:
         raise inngest.NonRetriableError(f"There is no customer {customer_id[:100]!r}.")
 
 
-async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
-    """Write `message_sent` with the reply."""
-    await db.audit(
-        "message_sent", ticket["run_id"], "audit-sent", ticket["customer_id"], event_id=event_id, reply=reply
-    )
+async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, attempt: int = RETRIES) -> None:
+    """Send the reply, if mail is configured, and write `message_sent`.
+
+    Raises RetryAfterError, and NonRetriableError for a reply that cannot be delivered: it stays in `run_failed`.
+    """
+    run_id = ticket["run_id"]
+    try:
+        await send_once(
+            run_id, "audit-sent", ticket["customer_id"], reply, attempt,
+            mail_key=run_id, received=event.data, event_id=event.id,
+        )  # fmt: skip
+    except mail.UnsentError as error:
+        await hand_over(run_id, event.id, event.data, str(error), reply=reply)
+        raise inngest.NonRetriableError(str(error)) from None
+
+
+async def send_once(
+    run_id: str, step_id: str, customer_id: str, text: str, attempt: int,
+    *, mail_key: str, received: Mapping[str, Any], **detail: Any,
+) -> None:  # fmt: skip
+    """Send a text to the customer's own address and write `message_sent`, unless that row is there already.
+
+    Raises RetryAfterError while the mail server may take it later, UnsentError after the last `attempt` (from 0).
+    """
+    if await db.fetch("select from audit_log where key = $1", db.clean(f"{run_id}:{step_id}")):
+        return
+    customer = await db.get_customer(customer_id) or {"email": ""}
+    try:
+        # Only a crash between here and the row sends it again, and then with the same Message-ID.
+        delivery = await mail.reply(mail_key, customer["email"], db.clean(text), received)
+    except mail.UnsentError as error:
+        if error.final or attempt >= RETRIES:
+            raise
+        raise inngest.RetryAfterError(str(error), timedelta(minutes=MAIL_PATIENCE_MINUTES[attempt])) from None
+    await db.audit("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
 
 
 async def audit_run_failed(failed: Any) -> None:
-    """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here.
+    """Hand an email that failed over to a person, unless it was answered.
 
-    An email that was answered is left alone. `failed` is the data of `inngest/function.failed` or `.cancelled`.
+    `failed` is the data of `inngest/function.failed` or `.cancelled`.
     """
     run_id, event = failed["run_id"], failed["event"]
     # The official server lets a finished run be cancelled, and says so like any other.
-    if await db.fetch("select from audit_log where run_id = $1 and action = 'message_sent'", run_id):
+    if await db.fetch("select from audit_log where key = $1", f"{run_id}:audit-sent"):
         return
     error = (failed.get("error") or {}).get("message") or "the run was cancelled"
+    await hand_over(run_id, event.get("id"), event["data"], error)
+
+
+async def hand_over(run_id: str, event_id: str | None, data: Mapping[str, Any], error: str, **detail: Any) -> None:
+    """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here."""
     await refunds.block_the_rest(run_id, f"the run ended: {error}"[:1000], pending=True)
     unpaid = [row["id"] for row in await refunds.of_run(run_id) if row["settled_at"] is None]
-    customer_id, text = (event["data"].get(name) for name in ("customer_id", "email_text"))
+    customer_id, text = (data.get(name) for name in ("customer_id", "email_text"))
     await db.audit(
         "run_failed", run_id, "audit-run-failed", None if customer_id is None else str(customer_id)[:100],
-        event_id=event.get("id"), error=error, payments_left_open=unpaid, email_text=str(text)[:EMAIL_MAX_CHARS],
+        event_id=event_id, error=error, payments_left_open=unpaid, email_text=str(text)[:EMAIL_MAX_CHARS], **detail,
+    )  # fmt: skip
+
+
+async def audit_unmatched(event: inngest.Event) -> None:
+    """Write `run_failed` for an email from nobody we know, under its event's id: once, however often it is sent."""
+    sender, subject = (str(event.data.get(name) or "")[:1000] for name in ("from", "subject"))
+    await db.audit(
+        "run_failed", event.id, "audit-unmatched", None, event_id=event.id, error=str(event.data.get("reason"))[:1000],
+        sender=sender, subject=subject, email_text=str(event.data.get("email_text"))[:EMAIL_MAX_CHARS],
     )  # fmt: skip
 
 
@@ -79,9 +129,14 @@ async def audit_run_failed(failed: Any) -> None:
 # region D2: the agent, retried as fits what failed
 @contextmanager
 def retries_that_fit() -> Iterator[None]:
-    """Tell the engine when to try again: a busy model when it says so, a refusal never, anything else with backoff."""
+    """Tell the engine when to try again: what is busy when it says so, a refusal never, anything else with backoff."""
     try:
         yield
+    except notify.UnavailableError as error:
+        if error.seconds is None:
+            raise
+        wait = timedelta(seconds=min(error.seconds, CHAT_PATIENCE_MAX_SECONDS))
+        raise inngest.RetryAfterError(str(error), wait) from None
     except openai.RateLimitError as error:
         seconds = error.response.headers.get("retry-after", "")
         if not seconds.isdecimal():
@@ -135,11 +190,22 @@ async def record_health_check(event: inngest.Event, run_id: str) -> None:
 
 
 # region D5: the gate on refunds
-async def notify_reviewer(ticket: worker.Ticket, request_id: str, asked: list[dict[str, Any]]) -> None:
-    """Put the refunds into the ledger; only then tell the reviewer."""
+async def notify_reviewer(
+    ticket: worker.Ticket, request_id: str, asked: list[dict[str, Any]], attempt: int = RETRIES
+) -> dict[str, bool]:
+    """Put the refunds into the ledger; only then tell the reviewers. Not told, they still find them at the desk."""
     await refunds.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
-    for refund in asked:
-        logger.info("A refund for order %s waits for approval (request %s)", refund["order_id"], request_id)
+    calls = [refund["call_id"] for refund in asked]
+    rows = [row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls]
+    customer = await db.get_customer(ticket["customer_id"]) or {"tier": "unknown"}
+    try:
+        with retries_that_fit():
+            return {"told": await notify.about_refunds(f"{ticket['customer_id']} ({customer['tier']})", rows)}
+    except (notify.UnavailableError, inngest.RetryAfterError) as error:
+        if attempt < RETRIES:
+            raise
+        logger.error("%s The refunds of run %s wait at the desk.", error, ticket["run_id"])
+        return {"told": False}
 
 
 async def read_decisions(

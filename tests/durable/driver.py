@@ -59,7 +59,7 @@ class Engine:
         kept: list[Any] = []
         for run in self._stand_in.state.runs.values():
             kept += [run.output, *run.memos.values(), *run.attempts]
-            kept += [(step.output, step.error, step.opts) for step in run.steps.values()]
+            kept += [(step.output, step.error, step.opts, step.attempts) for step in run.steps.values()]
         return json.dumps(kept, default=str)
 
     async def settle(self) -> None:
@@ -82,14 +82,18 @@ class Engine:
 
     async def cancel_all(self) -> None:
         """Cancel every email's run that has not ended, and wait until each has left its row."""
+        for run_id in await self.cancel_unfinished():
+            await self.eventually(partial(failures_of, run_id), 1)
+
+    async def cancel_unfinished(self) -> list[str]:
+        """Cancel every email's run that has not ended; their ids."""
         unfinished = await db.fetch(
             "select run_id from audit_log group by run_id"
             " having not array['message_sent', 'run_failed', 'health_check'] && array_agg(action)"
         )
         for row in unfinished:
             await self.cancel(row["run_id"])
-        for row in unfinished:
-            await self.eventually(partial(failures_of, row["run_id"]), 1)
+        return [row["run_id"] for row in unfinished]
 
     async def cancel(self, run_id: str) -> None:
         """Cancel one run."""

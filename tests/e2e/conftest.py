@@ -30,7 +30,7 @@ async def tell(database: None, postgres: EmbeddedPostgres, tmp_path: Path) -> Te
         if misfortune == UNDISTURBED and story.name in told:
             return told[story.name]
         await forget_everything()
-        async with Stage(postgres, tmp_path, misfortune, story.model) as stage:
+        async with Stage(postgres, tmp_path, misfortune, story) as stage:
             await story.tell(stage)
             telling = await stage.end()
         if misfortune == UNDISTURBED:

@@ -21,6 +21,7 @@ from offline.postgres import EmbeddedPostgres
 from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
+from tests.mail_server import MailServer, mail_server
 from tests.ports import free_port
 
 # A new process has everything imported: what a kill costs is the retry, not the start.
@@ -43,12 +44,16 @@ class Misfortune:
 
 @dataclass(frozen=True)
 class Story:
-    """An email (or a cron), the people in it, and how it ends. `model` is the MODEL it is told with."""
+    """An email (or a cron), the people in it, and how it ends. `model` is the MODEL it is told with.
+
+    `with_mail`: replies are sent, to a mail server of the stage's.
+    """
 
     name: str
     tell: Callable[["Stage"], Awaitable[None]]
     model: str = "rule-based"
     takes_hours: bool = False
+    with_mail: bool = False
 
 
 @dataclass
@@ -65,7 +70,7 @@ class Telling:
 class Stage:
     """One story's engine, proxy and app process; the process is started again whenever it is found dead."""
 
-    def __init__(self, postgres: EmbeddedPostgres, folder: Path, misfortune: Misfortune, model: str) -> None:
+    def __init__(self, postgres: EmbeddedPostgres, folder: Path, misfortune: Misfortune, story: Story) -> None:
         url = os.environ["INNGEST_DEV"]
         self.postgres = postgres
         self.server = None if OFFICIAL else DevServer(port=urlsplit(url).port or 0, poll=False, seed=1)
@@ -74,7 +79,9 @@ class Stage:
         self._log = folder / "points"
         self._log.write_text("")
         self._environment = {name: os.environ[name] for name in ("MODEL_PROVIDER",)}
-        self._environment |= {"MODEL": model, "DATABASE_URL": postgres.url}
+        self._environment |= {"MODEL": story.model, "DATABASE_URL": postgres.url}
+        self._mailing = mail_server() if story.with_mail else None
+        self.mail: MailServer | None = None
         self._port = free_port()
         self._proxy = Proxy(self._port, misfortune.mishap)
         self._process: BaseProcess | None = None
@@ -88,6 +95,9 @@ class Stage:
             now = self.server.now()
             ten = now.replace(hour=10, minute=0, second=1) + timedelta(days=1)
             await self.server.advance(ten - now)
+        if self._mailing is not None:
+            self.mail = await self._mailing.__aenter__()
+            self._environment |= {"SMTP_URL": f"smtp://127.0.0.1:{self.mail.port}", "MAIL_FROM": "support@shop.example"}
         await self._proxy.start()
         await self._start(self._misfortune.at)
         return self
@@ -106,6 +116,8 @@ class Stage:
         await self._proxy.stop()
         if self.server is not None:
             await self.server.stop()
+        if self._mailing is not None:
+            await self._mailing.__aexit__(None, None, None)
 
     async def until(self, question: Question, expected: Any, *, again: Question | None = None) -> None:
         """Let time pass, a retry delay at once, and restart the app if it is dead, until the answer is as expected.
@@ -154,9 +166,15 @@ class Stage:
             self._log.read_text().splitlines(),
             self._proxy.calls,
             {f"{run.function.local_id}: {step.name}" for run in runs for step in run.steps.values()},
-            await patiently(left_behind),
+            await patiently(left_behind) | {"mail": self._mail()},
             self.struck,
         )
+
+    def _mail(self) -> list[dict[str, str]]:
+        """What the mail server took, the same message twice as one."""
+        taken = self.mail.accepted if self.mail is not None else []
+        by_id = {message["Message-ID"]: message for message in taken}
+        return [{"to": message["To"], "text": message.get_content()} for message in by_id.values()]
 
     async def _start(self, at: int | None) -> None:
         misfortune = self._misfortune
@@ -222,6 +240,7 @@ async def left_behind() -> dict[str, Any]:
         "trail": await db.fetch(
             "select action, customer_id, split_part(key, ':', 2) as step, detail::jsonb ->> 'reply' as reply,"
             " detail::jsonb ->> 'why' as why, detail::jsonb ->> 'amount_cents' as cents,"
+            " detail::jsonb ->> 'delivery' as delivery,"
             " detail::jsonb ? 'error' as failed from audit_log order by 2, 1, 3, 4, 5"
         ),
         "ledger": await db.fetch(

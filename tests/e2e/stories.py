@@ -21,12 +21,12 @@ STORIES: dict[str, Story] = {}
 
 
 def story(
-    model: str = "rule-based", *, takes_hours: bool = False
+    model: str = "rule-based", *, takes_hours: bool = False, with_mail: bool = False
 ) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
     """Add a story, called as its function is."""
 
     def add(tell: Callable[[Stage], Awaitable[None]]) -> None:
-        STORIES[tell.__name__] = Story(tell.__name__, tell, model, takes_hours)
+        STORIES[tell.__name__] = Story(tell.__name__, tell, model, takes_hours, with_mail)
 
     return add
 
@@ -190,7 +190,7 @@ async def unknown_customer(stage: Stage) -> None:
 async def cancelled(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
     await stage.until(ledger, [PENDING])
-    await patiently(stage.engine.cancel_all)
+    await patiently(stage.engine.cancel_unfinished)
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
 
 
@@ -198,3 +198,32 @@ async def cancelled(stage: Stage) -> None:
 async def fan_out(stage: Stage) -> None:
     await stage.engine.invoke("customer-support-daily-health-check")
     await stage.until(actions, {"health_check": 3})
+
+
+@story(with_mail=True)
+async def answered_by_mail(stage: Stage) -> None:
+    event_id = await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await stage.engine.decide(approved=True, request_id=event_id)
+    await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+
+
+@story(with_mail=True)
+async def refund_came_back(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE)
+    await stage.until(ledger, [PENDING])
+    await decide(1, approved=True)
+    await backdate("decided_at")
+    ended = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
+    await stage.until(actions, ended)
+    [row] = await patiently(lambda: db.fetch("select outcome from refunds"))
+    failed = {"refund_id": row["outcome"], "amount_cents": 4900, "currency": "usd", "reason": "lost_or_stolen_card"}
+    await stage.engine.send("stripe/charge.refund.failed", failed)
+    await stage.until(actions, ended | {"refund_blocked": 1, "message_sent": 2})
+
+
+@story()
+async def stranger(stage: Stage) -> None:
+    mail = {"from": "eve@example.com", "subject": "Hi", "email_text": DOUBLE, "reason": "the sender is not a customer"}
+    await stage.engine.send("customer/email.unmatched", mail)
+    await stage.until(actions, {"run_failed": 1})

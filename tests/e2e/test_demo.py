@@ -72,10 +72,10 @@ TWICE = '''
 _audit_sent = audit_sent
 
 
-async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
+async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, attempt: int = RETRIES) -> None:
     """The same email, sent again."""
-    await _audit_sent(ticket, event_id, reply)
-    await db.audit("message_sent", ticket["run_id"], "again", ticket["customer_id"], event_id=event_id, reply=reply)
+    await _audit_sent(ticket, event, reply, attempt)
+    await db.audit("message_sent", ticket["run_id"], "again", ticket["customer_id"], event_id=event.id, reply=reply)
 '''
 
 

@@ -1,0 +1,136 @@
+"""From a provider's post to the row: once, however often it is delivered and whatever is away meanwhile.
+
+The doors stand in an app of their own and send to the engine over HTTP, as the app does.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+import db
+from doors import Event
+from offline.inngest_server import DevServer
+from tests.durable.driver import OFFICIAL, Engine, actions
+from tests.providers import POSTMARK, REFUND, SETTINGS, Doors, stripe_event
+
+ANSWERED = {"message_received": 1, "message_sent": 1}
+FROM_ADA = POSTMARK | {"FromFull": {"Email": "Ada@Example.com", "Name": "Ada"}}
+
+
+class Wired(Doors):
+    """Doors that hand their events to the engine; with `forgetful`, they learn of no success."""
+
+    forgetful = False
+
+    async def send(self, events: Sequence[Event]) -> None:
+        async with httpx.AsyncClient(timeout=10) as http:
+            answer = await http.post(f"{os.environ['INNGEST_DEV']}/e/test", content=json.dumps(events))
+        answer.raise_for_status()
+        if self.forgetful:
+            raise TimeoutError
+
+
+@pytest.fixture
+def doors(monkeypatch: pytest.MonkeyPatch) -> Wired:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    return Wired()
+
+
+async def test_an_email_that_is_posted_is_answered(engine: Engine, doors: Wired) -> None:
+    answer = await doors.email(FROM_ADA | {"MessageID": "posted-1"})
+    assert answer.status_code == 200
+    await engine.eventually(actions, ANSWERED)
+    assert await actions("cust_001") == ANSWERED
+
+
+async def test_an_email_that_is_delivered_many_times_is_answered_once(engine: Engine, doors: Wired) -> None:
+    again = FROM_ADA | {"MessageID": "delivered-again"}
+    answers = await asyncio.gather(*(doors.email(again) for _ in range(20)))
+    answers += [await doors.email(again) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+    await engine.eventually(actions, ANSWERED)
+    await doors.email(again)
+    await engine.settle()
+    assert await actions() == ANSWERED
+
+
+async def test_an_acknowledgement_that_was_lost_costs_a_redelivery_and_no_second_answer(
+    engine: Engine, doors: Wired
+) -> None:
+    """The engine took the event and the door never heard of it: the provider has to be asked to repeat."""
+    email = FROM_ADA | {"MessageID": "lost-acknowledgement"}
+    doors.forgetful = True
+    assert (await doors.email(email)).status_code == 503
+    await engine.eventually(actions, ANSWERED)
+    doors.forgetful = False
+    assert (await doors.email(email)).status_code == 200
+    await engine.settle()
+    assert await actions() == ANSWERED
+
+
+async def test_an_email_from_nobody_we_know_is_left_to_a_person_once(engine: Engine, doors: Wired) -> None:
+    stranger = POSTMARK | {"MessageID": "from-nobody"}
+    for _ in range(5):
+        assert (await doors.email(stranger)).status_code == 200
+    await engine.eventually(actions, {"run_failed": 1})
+    await engine.settle()
+    assert await actions() == {"run_failed": 1}
+    (row,) = await db.fetch(
+        "select detail::jsonb ->> 'error' as error, detail::jsonb ->> 'sender' as sender from audit_log"
+    )
+    assert row == {"error": "the sender is not a customer", "sender": "support@postmarkapp.com"}
+
+
+async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of_it(
+    engine: Engine, doors: Wired
+) -> None:
+    told = ["refund.failed", "refund.updated", "charge.refund.updated"] * 5
+    for kind in told:
+        assert (await doors.stripe(stripe_event(kind, REFUND, f"evt_once_{kind}"))).status_code == 200
+    await engine.eventually(actions, {"refund_blocked": 1})
+    await engine.settle()
+    assert await actions() == {"refund_blocked": 1}
+
+
+BY_CURL = {"from": "grace@example.com", "text": "How long does shipping take?"}
+
+
+async def post(app_url: str, message_id: str) -> httpx.Response:
+    """An email to the app's own door, as a learner posts it: in dev mode, with nothing configured."""
+    async with httpx.AsyncClient(timeout=30) as http:
+        return await http.post(f"{app_url}/webhooks/email", json=BY_CURL | {"message_id": message_id})
+
+
+async def test_the_apps_own_door_is_open_to_a_learner(engine: Engine, app_url: str) -> None:
+    for _ in range(2):
+        answer = await post(app_url, "by-curl")
+        assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
+    await engine.eventually(partial(actions, "cust_002"), ANSWERED)
+    await engine.settle()
+    assert await actions() == ANSWERED
+
+
+async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_is_back(
+    database: None, app_url: str
+) -> None:
+    if OFFICIAL:
+        pytest.skip("the official server is not ours to stop")
+    for _ in range(2):
+        answer = await post(app_url, "while-away")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    url = os.environ["INNGEST_DEV"]
+    async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as stand_in:
+        await stand_in.synced("customer-support")
+        engine = Engine(url, stand_in)
+        for _ in range(3):
+            assert (await post(app_url, "while-away")).status_code == 200
+        await engine.eventually(actions, ANSWERED)
+        await engine.settle()
+        assert await actions() == ANSWERED

@@ -1,0 +1,107 @@
+"""The doors keep to what the API's description says of them, with a provider's proof on the request and without.
+
+schemathesis reads the description and draws requests that fit it and that do not. Runs without any account.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import schemathesis
+import uvicorn
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure
+from schemathesis.engine import events, from_schema
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import db
+from tests.adversary.profile import PROFILE, SEED
+from tests.ports import free_port
+from tests.providers import AUTH, SETTINGS, Doors, by_service, by_stripe
+
+SIGNED_BY: dict[frozenset[bytes], Callable[[bytes], dict[str, str]]] = {
+    frozenset({b"stripe-signature"}): by_stripe,
+    frozenset({b"webhook-id", b"webhook-timestamp", b"webhook-signature"}): lambda body: by_service(body, "msg_1"),
+}
+
+
+class Provider:
+    """Stands before the doors and signs every request that says it is signed, as its provider would have."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.answers: Counter[tuple[str, int]] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request = await receive()
+        while request.get("more_body"):
+            request = {**(more := await receive()), "body": request["body"] + more["body"]}
+        headers = dict(scope["headers"])
+        # The description cannot know which names are configured: of those drawn, some are.
+        path = scope["path"]
+        if path.startswith("/webhooks/generic/") and len(path) % 2:
+            path = "/webhooks/generic/crm"
+        for names, sign in SIGNED_BY.items():
+            if names <= headers.keys():
+                signature = sign(request["body"])
+                headers |= {name.lower().encode(): value.encode() for name, value in signature.items()}
+
+        async def replay() -> Message:
+            return request
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.answers[path, message["status"]] += 1
+            await send(message)
+
+        return await self.app({**scope, "path": path, "headers": list(headers.items())}, replay, counted)
+
+
+@pytest.fixture
+async def served(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Provider, str]]:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    provider, port = Provider(Doors().app), free_port()
+    server = uvicorn.Server(uvicorn.Config(provider, port=port, log_level="critical"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield provider, f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
+    await db.close()
+
+
+def broken_promises(url: str) -> list[str]:
+    """What schemathesis finds wrong."""
+    config = SchemathesisConfig(seed=SEED)
+    project = config.projects.default
+    project.update(base_url=url, basic_auth=AUTH)
+    project.generation.max_examples = PROFILE.max_examples
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)
+    found = []
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.ScenarioFinished):
+            checks = [check for checks in event.recorder.checks.values() for check in checks]
+            failures = [check.failure_info.failure for check in checks if check.failure_info is not None]
+            found += [f"{event.recorder.label}: {said(failure)}" for failure in failures]
+        elif isinstance(event, events.NonFatalError | events.FatalError):
+            found.append(repr(event))
+    return found
+
+
+def said(failure: Failure) -> str:
+    return f"{failure.title}: {failure.message}"
+
+
+async def test_the_doors_do_what_their_description_says(served: tuple[Provider, str]) -> None:
+    provider, url = served
+    assert await asyncio.to_thread(broken_promises, url) == []
+    # It came through every door, and was also refused at each for what it was and for who it was.
+    for path in ("/webhooks/email", "/webhooks/stripe", "/webhooks/generic/crm"):
+        for status in (200, 400, 401, 405):
+            assert provider.answers[path, status] > 0, (path, status)
+    assert {status for _, status in provider.answers} == {200, 400, 401, 404, 405, 415}

@@ -1,0 +1,73 @@
+"""The outside world of the shelf: a model, a mailbox, a bank. Fakes, and every call to one is counted and logged.
+
+Each call says its name and what it was asked; `calls` remembers that, and the log shows it to whoever runs the shelf.
+"""
+
+import logging
+from collections import defaultdict
+from typing import Any
+
+logger = logging.getLogger("concepts")
+calls: list[tuple[str, Any]] = []
+# What really left the account, as opposed to what was asked for.
+paid: list[tuple[str, int]] = []
+_references: dict[str, str] = {}
+_failures: defaultdict[str, list[Exception]] = defaultdict(list)
+
+
+def fail(name: str, *errors: Exception) -> None:
+    """Let the next calls of this name fail, one for each error. The failed calls are counted too."""
+    _failures[name] += errors
+
+
+def forget() -> None:
+    """Begin anew: nothing was called, nothing was paid, nothing fails."""
+    for memory in (calls, paid, _references, _failures):
+        memory.clear()
+
+
+def asked(name: str) -> list[Any]:
+    """What every call of this name was asked, in order."""
+    return [what for called, what in calls if called == name]
+
+
+def _call(name: str, what: Any) -> None:
+    calls.append((name, what))
+    logger.info("outside: %s(%r), call %d of it", name, what, len(asked(name)))
+    if _failures[name]:
+        raise _failures[name].pop(0)
+
+
+async def ask_model(prompt: str) -> str:
+    """The model: slow, costly, and never the same answer twice."""
+    _call("ask_model", prompt)
+    return f"answer {len(asked('ask_model'))} to: {prompt}"
+
+
+async def look_up(customer_id: str) -> dict[str, str]:
+    """The customer database."""
+    _call("look_up", customer_id)
+    tiers = {"cust_001": "enterprise", "cust_002": "pro", "cust_003": "pro"}
+    return {"id": customer_id, "tier": tiers.get(customer_id, "standard")}
+
+
+async def send_mail(to: str, text: str) -> None:
+    """The mailbox: what is sent is sent."""
+    _call("send_mail", (to, text))
+
+
+async def tell_team(text: str) -> None:
+    """The support team's chat."""
+    _call("tell_team", text)
+
+
+async def pay(order_id: str, cents: int, key: str | None = None) -> str:
+    """The bank: pays at every call, unless it has seen the key before. Returns its reference."""
+    _call("pay", (order_id, cents, key))
+    if key is not None and key in _references:
+        return _references[key]
+    reference = f"payment-{len(paid) + 1}"
+    paid.append((order_id, cents))
+    if key is not None:
+        _references[key] = reference
+    return reference

@@ -3,16 +3,34 @@
 Each call says its name and what it was asked; `calls` remembers that, and the log shows it to whoever runs the shelf.
 """
 
+import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 logger = logging.getLogger("concepts")
 calls: list[tuple[str, Any]] = []
 # What really left the account, as opposed to what was asked for.
 paid: list[tuple[str, int]] = []
+# What the database holds, by key.
+stored: dict[str, Any] = {}
+# How many answers are being written now, and how many were at once at most: in all, and for each customer.
+busy: Counter[str] = Counter()
+peak: Counter[str] = Counter()
 _references: dict[str, str] = {}
 _failures: defaultdict[str, list[Exception]] = defaultdict(list)
+_open = asyncio.Event()
+_open.set()
+
+
+def hold() -> None:
+    """From now on answers take until `release`, so that work piles up behind them."""
+    _open.clear()
+
+
+def release() -> None:
+    """Let the held answers be finished."""
+    _open.set()
 
 
 def fail(name: str, *errors: Exception) -> None:
@@ -22,8 +40,9 @@ def fail(name: str, *errors: Exception) -> None:
 
 def forget() -> None:
     """Begin anew: nothing was called, nothing was paid, nothing fails."""
-    for memory in (calls, paid, _references, _failures):
+    for memory in (calls, paid, stored, peak, _references, _failures):
         memory.clear()
+    release()
 
 
 def asked(name: str) -> list[Any]:
@@ -71,3 +90,29 @@ async def pay(order_id: str, cents: int, key: str | None = None) -> str:
     if key is not None:
         _references[key] = reference
     return reference
+
+
+async def write_answer(customer_id: str, email: Any) -> None:
+    """An answer that takes a moment to write, or until `release`: `busy` and `peak` tell how many are at it."""
+    _call("write_answer", (customer_id, email))
+    everybody = ("all", customer_id)
+    busy.update(everybody)
+    peak.update({who: busy[who] - peak[who] for who in everybody if busy[who] > peak[who]})
+    try:
+        await asyncio.sleep(0.01)
+        await _open.wait()
+    finally:
+        busy.subtract(everybody)
+
+
+async def store(rows: dict[str, Any]) -> int:
+    """The database: one call, however many rows; a key it holds already changes nothing. Returns how many were new."""
+    _call("store", rows)
+    new = {key: row for key, row in rows.items() if key not in stored}
+    stored.update(new)
+    return len(new)
+
+
+async def audit(what: str, outcome: str, decided_by: str) -> None:
+    """The audit trail: what became of something, and who decided so."""
+    _call("audit", (what, outcome, decided_by))

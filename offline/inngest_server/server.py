@@ -10,14 +10,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
 
-from . import sync
+from . import rerun, sync
 from .engine import Engine, InvalidEventError
 from .http_api import create_app
 from .ops import INVOKED
@@ -216,23 +215,11 @@ class DevServer:
         return self.engine.receive({"name": INVOKED, "data": data, "user": user, "id": event_id})
 
     def rerun(self, run_id: str, from_step: str | None = None) -> str:
-        """Run the same events again as a new run; return its id.
+        """Run the same event again as a new run; return its id. See `rerun.rerun`.
 
-        With `from_step` (a step's name or hashed id) the new run keeps the results of the steps whose results came
-        in before that one's. Raises `NotFoundError` for an unknown run or step, `ValueError` when several steps have
-        that name or a running singleton keeps the new run out.
+        Raises `NotFoundError` for an unknown run, and what `rerun.rerun` raises.
         """
-        run = self.run(run_id)
-        kept = run.stack[: _position(run, from_step)] if from_step else []
-        again = self.engine.start_run(run.function, run.events, run.batch_id, run.id)
-        if again is None:
-            raise ValueError(f"a run of the singleton {run.function.id} is active")
-        # Its first request has only been queued: it will carry these.
-        again.stack.extend(kept)
-        for step_id in kept:
-            again.memos[step_id] = run.memos[step_id]
-            again.steps[step_id] = replace(run.steps[step_id])
-        return again.id
+        return rerun.rerun(self.engine, self.run(run_id), from_step).id
 
     def cancel_run(self, run_id: str) -> Run:
         """Cancel a run; one that has ended stays as it is. Raises `NotFoundError`."""
@@ -265,17 +252,6 @@ class DevServer:
     def apps(self) -> list[App]:
         """Apps that have registered."""
         return list(self.state.apps.values())
-
-
-def _position(run: Run, name: str) -> int:
-    """How many results were in before that of the step called `name`."""
-    found = {name} if name in run.steps else {step.id for step in run.steps.values() if step.name == name}
-    if not found:
-        raise NotFoundError(f"no step {name} in run {run.id}")
-    if len(found) > 1:
-        raise ValueError(f"several steps are called {name}")
-    (step_id,) = found
-    return run.stack.index(step_id) if step_id in run.stack else len(run.stack)
 
 
 def _problem(event: Json) -> str | None:

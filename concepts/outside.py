@@ -8,7 +8,8 @@ import logging
 from collections import Counter, defaultdict
 from typing import Any
 
-logger = logging.getLogger("concepts")
+# A child of uvicorn's logger: whoever runs the shelf sees the calls without configuring anything.
+logger = logging.getLogger("uvicorn.concepts")
 calls: list[tuple[str, Any]] = []
 # What really left the account, as opposed to what was asked for.
 paid: list[tuple[str, int]] = []
@@ -21,6 +22,14 @@ _references: dict[str, str] = {}
 _failures: defaultdict[str, list[Exception]] = defaultdict(list)
 _open = asyncio.Event()
 _open.set()
+
+
+class DeclinedError(Exception):
+    """The bank says no, and will say no again."""
+
+
+class BusyError(Exception):
+    """The model has too much to do. The first argument: after how many seconds it may be asked again."""
 
 
 def hold() -> None:
@@ -57,6 +66,11 @@ def _call(name: str, what: Any) -> None:
         raise _failures[name].pop(0)
 
 
+def tokens() -> int:
+    """What the model has read so far and has to be paid for, a word for a token."""
+    return sum(len(prompt.split()) for prompt in asked("ask_model"))
+
+
 async def ask_model(prompt: str) -> str:
     """The model: slow, costly, and never the same answer twice."""
     _call("ask_model", prompt)
@@ -70,9 +84,20 @@ async def look_up(customer_id: str) -> dict[str, str]:
     return {"id": customer_id, "tier": tiers.get(customer_id, "standard")}
 
 
+async def read_mail(message_id: str) -> str:
+    """The mailbox: what a customer has written."""
+    _call("read_mail", message_id)
+    return f"{message_id} from Grace Hopper, grace@example.com: I was charged twice."
+
+
 async def send_mail(to: str, text: str) -> None:
     """The mailbox: what is sent is sent."""
     _call("send_mail", (to, text))
+
+
+async def note_failure(function_id: str, run_id: str, error: str) -> None:
+    """The list of what a person has to look after."""
+    _call("note_failure", (function_id, run_id, error))
 
 
 async def tell_team(text: str) -> None:
@@ -81,8 +106,13 @@ async def tell_team(text: str) -> None:
 
 
 async def pay(order_id: str, cents: int, key: str | None = None) -> str:
-    """The bank: pays at every call, unless it has seen the key before. Returns its reference."""
+    """The bank: pays at every call, unless it has seen the key before. Returns its reference.
+
+    Raises DeclinedError for an order that is called "declined".
+    """
     _call("pay", (order_id, cents, key))
+    if order_id == "declined":
+        raise DeclinedError("the card is declined")
     if key is not None and key in _references:
         return _references[key]
     reference = f"payment-{len(paid) + 1}"
@@ -97,7 +127,8 @@ async def write_answer(customer_id: str, email: Any) -> None:
     _call("write_answer", (customer_id, email))
     everybody = ("all", customer_id)
     busy.update(everybody)
-    peak.update({who: busy[who] - peak[who] for who in everybody if busy[who] > peak[who]})
+    for who in everybody:
+        peak[who] = max(peak[who], busy[who])
     try:
         await asyncio.sleep(0.01)
         await _open.wait()

@@ -59,6 +59,16 @@ class Shelf(Engine):
             assert asyncio.get_running_loop().time() < deadline, f"waited for {what}; so far: {outside.calls[-20:]}"
             await asyncio.sleep(0.01)
 
+    async def past(self, **duration: float) -> None:
+        """Let a little time pass: at once on the stand-in; on the official server what follows has to be waited for."""
+        await self.settle()
+        if self.stand_in is not None:
+            await self.advance(**duration)
+
+    async def past_retries(self) -> None:
+        """Let the next retries happen. The official server takes its time, half a minute for the first of a step."""
+        await self.past(minutes=10)
+
     async def cancel_all(self) -> None:
         """Cancel what this test has left unfinished."""
         for run in await self._all_runs():

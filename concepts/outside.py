@@ -19,7 +19,7 @@ stored: dict[str, Any] = {}
 busy: Counter[str] = Counter()
 peak: Counter[str] = Counter()
 _references: dict[str, str] = {}
-_failures: defaultdict[str, list[Exception]] = defaultdict(list)
+_failures: defaultdict[str, list[Exception | None]] = defaultdict(list)
 _open = asyncio.Event()
 _open.set()
 
@@ -42,8 +42,8 @@ def release() -> None:
     _open.set()
 
 
-def fail(name: str, *errors: Exception) -> None:
-    """Let the next calls of this name fail, one for each error. The failed calls are counted too."""
+def fail(name: str, *errors: Exception | None) -> None:
+    """Let the next calls of this name fail, one for each error; None lets one pass. Failed calls are counted too."""
     _failures[name] += errors
 
 
@@ -62,8 +62,8 @@ def asked(name: str) -> list[Any]:
 def _call(name: str, what: Any) -> None:
     calls.append((name, what))
     logger.info("outside: %s(%r), call %d of it", name, what, len(asked(name)))
-    if _failures[name]:
-        raise _failures[name].pop(0)
+    if _failures[name] and (error := _failures[name].pop(0)):
+        raise error
 
 
 def tokens() -> int:

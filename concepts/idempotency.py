@@ -32,8 +32,8 @@ async def ask_refund(order_id: str, cents: int) -> None:
 
 async def ask_refund_wrong(order_id: str, cents: int) -> None:
     """Do not copy: the id changes with every call, so that it names nothing."""
-    data = {"order_id": order_id, "cents": cents}
-    await client.send(inngest.Event(name=REFUND_WRONG, id=f"refund-{order_id}-{time.time_ns()}", data=data))
+    event_id = f"refund-{order_id}-{time.time_ns()}"
+    await client.send(inngest.Event(name=REFUND_WRONG, id=event_id, data={"order_id": order_id, "cents": cents}))
 
 
 @client.create_function(fn_id="idempotency-pay-refund", trigger=inngest.TriggerEvent(event=REFUND))

@@ -22,7 +22,6 @@ import concepts
 from concepts import outside
 from concepts.shelf import client
 from offline.processes import Process, Processes
-from tests.concepts.shelf import Shelf
 from tests.ports import free_port
 
 START_SECONDS = 30.0
@@ -56,12 +55,6 @@ async def synced(url: str) -> None:
     """Let the engine know the functions of the app at this address."""
     async with httpx.AsyncClient(timeout=START_SECONDS) as http:
         (await http.put(f"{url}/api/inngest")).raise_for_status()
-
-
-async def past_retries(shelf: Shelf, **duration: float) -> None:
-    """Be later, by as long as the next retry or two take; where the clock cannot be moved, patience has to do."""
-    if shelf.stand_in is not None:
-        await shelf.advance(**(duration or {"minutes": 2}))
 
 
 class Program:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from concepts import events, outside
-from tests.concepts.programs import apart, past_retries, serving
+from tests.concepts.programs import apart, serving
 from tests.concepts.shelf import Shelf
 
 
@@ -32,7 +32,7 @@ async def test_a_message_survives_a_model_that_is_down_where_a_request_loses_it(
     with pytest.raises(ConnectionError):
         await events.take_message_wrong("cust_001", "Anybody there?")
     await events.take_message("m-2", "cust_002", "Where is my order?")
-    await past_retries(shelf)
+    await shelf.past_retries()
     assert [to for to, _ in await shelf.asked("send_mail", 1)] == ["cust_002"]
 
 
@@ -44,7 +44,7 @@ async def test_the_event_waits_for_a_dead_consumer(shelf: Shelf) -> None:
         await shelf.settle()
         assert outside.calls == []
         await program.start()
-        await past_retries(shelf)
+        await shelf.past_retries()
         assert [to for to, _ in await shelf.asked("send_mail", 1)] == ["cust_002"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from concepts import idempotency, outside
-from tests.concepts.programs import apart, past_retries
+from tests.concepts.programs import apart
 from tests.concepts.shelf import Shelf
 
 Ask = Callable[[str, int], Awaitable[None]]
@@ -51,7 +51,7 @@ async def test_a_process_killed_after_the_payment_pays_again_unless_the_bank_kno
         await program.died()
         assert outside.paid == [("A-1001", 4900)]
         await program.start()
-        await past_retries(shelf)
+        await shelf.past_retries()
         await shelf.asked("pay", 2)
     assert outside.paid == [("A-1001", 4900)] * payments
 

@@ -1,6 +1,7 @@
 """How the shelf's tests drive an engine: by events, by its clock, and by what the outside world was asked."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +45,15 @@ class Shelf(Engine):
 
         await self.eventually(so_many, count)
         return await self.runs(function_id, status)
+
+    async def outputs(self, function_id: str, count: int = 1) -> list[Any]:
+        """Wait until so many runs of the function have returned something; what. Told a moment after the run's end."""
+
+        async def so_many() -> int:
+            return sum(run["output"] is not None for run in await self.runs(function_id, "COMPLETED"))
+
+        await self.eventually(so_many, count)
+        return [json.loads(run["output"]) for run in await self.runs(function_id, "COMPLETED")]
 
     async def asked(self, name: str, times: int) -> list[Any]:
         """Wait until the outside world was asked this so many times; what it was asked. More is never right."""

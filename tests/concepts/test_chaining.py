@@ -1,17 +1,11 @@
 """Step chaining proven by what was executed. Runs without a database, a model or a network."""
 
-import json
 from functools import partial
 
 from concepts import outside
 from tests.concepts.shelf import Shelf
 
 HOT, COLD = {"lead_id": "lead_1", "message": "Call me!"}, {"lead_id": "lead_2", "message": "Just looking."}
-
-
-async def output(shelf: Shelf, function_id: str) -> object:
-    [run] = await shelf.ended(function_id)
-    return json.loads(run["output"])
 
 
 async def test_each_link_takes_what_the_link_before_returned(shelf: Shelf) -> None:
@@ -24,7 +18,7 @@ async def test_the_branch_stays_what_it_was_though_the_model_would_now_say_other
     await shelf.send("concepts/chaining.lead", HOT)
     await shelf.asked("tell_team", 1)
     await shelf.send("concepts/chaining.meeting_booked", {"lead_id": "lead_1"})
-    assert await output(shelf, "chaining-lead") == "lead_1 meets sales"
+    assert await shelf.outputs("chaining-lead") == ["lead_1 meets sales"]
     assert [name for name, _ in outside.calls] == ["look_up", "ask_model", "tell_team"]
 
 
@@ -35,7 +29,7 @@ async def test_a_cold_lead_gets_two_letters_four_days_apart(shelf: Shelf) -> Non
     await shelf.advance(days=3, hours=23)
     await shelf.asked("send_mail", 1)
     await shelf.advance(hours=1)
-    assert await output(shelf, "chaining-lead") == "lead_2 has two letters"
+    assert await shelf.outputs("chaining-lead") == ["lead_2 has two letters"]
     assert outside.asked("send_mail") == [("lead_2", "What we do"), ("lead_2", "What it would cost you")]
     assert outside.asked("tell_team") == []
 
@@ -46,7 +40,7 @@ async def test_a_hot_lead_without_a_date_joins_the_letters_after_three_days(shel
     await shelf.advance(days=3)
     await shelf.asked("send_mail", 1)
     await shelf.advance(days=4)
-    assert await output(shelf, "chaining-lead") == "lead_1 has two letters"
+    assert await shelf.outputs("chaining-lead") == ["lead_1 has two letters"]
     assert len(outside.asked("ask_model")) == 1
 
 

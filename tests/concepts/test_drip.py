@@ -1,8 +1,5 @@
 """A drip campaign proven by what was sent. Runs without a database, a model or a network."""
 
-import json
-from typing import Any
-
 from concepts import outside
 from tests.concepts.shelf import Shelf
 
@@ -12,11 +9,6 @@ CUSTOMER, ANOTHER = {"customer_id": "cust_001"}, {"customer_id": "cust_002"}
 
 def letters(customer: dict[str, str] = CUSTOMER) -> list[str]:
     return [letter for to, letter in outside.asked("send_mail") if to == customer["customer_id"]]
-
-
-async def came_to(shelf: Shelf) -> Any:
-    [run] = await shelf.ended(FUNCTION)
-    return json.loads(run["output"])
 
 
 async def test_silence_brings_three_letters_two_and_three_days_apart(shelf: Shelf) -> None:
@@ -31,7 +23,7 @@ async def test_silence_brings_three_letters_two_and_three_days_apart(shelf: Shel
     await shelf.advance(hours=1)
     await shelf.asked("send_mail", 3)
     await shelf.advance(days=7)
-    assert await came_to(shelf) == "never bought"
+    assert await shelf.outputs(FUNCTION) == ["never bought"]
     assert letters() == ["welcome", "tips", "offer"]
 
 
@@ -40,7 +32,7 @@ async def test_whoever_buys_is_thanked_and_gets_no_further_letter(shelf: Shelf) 
     await shelf.asked("send_mail", 1)
     await shelf.settle()
     await shelf.send("concepts/drip.bought", CUSTOMER)
-    assert await came_to(shelf) == "bought after welcome"
+    assert await shelf.outputs(FUNCTION) == ["bought after welcome"]
     assert letters() == ["welcome", "thanks"]
 
 
@@ -50,7 +42,7 @@ async def test_after_a_purchase_days_bring_nothing_more(shelf: Shelf) -> None:
     await shelf.advance(days=2)
     await shelf.asked("send_mail", 2)
     await shelf.send("concepts/drip.bought", CUSTOMER)
-    assert await came_to(shelf) == "bought after tips"
+    assert await shelf.outputs(FUNCTION) == ["bought after tips"]
     await shelf.advance(days=30)
     assert letters() == ["welcome", "tips", "thanks"]
 
@@ -61,7 +53,7 @@ async def test_one_customers_purchase_ends_nobody_elses_campaign(shelf: Shelf) -
     await shelf.asked("send_mail", 2)
     await shelf.settle()
     await shelf.send("concepts/drip.bought", ANOTHER)
-    assert await came_to(shelf) == "bought after welcome"
+    assert await shelf.outputs(FUNCTION) == ["bought after welcome"]
     await shelf.advance(days=2)
     await shelf.asked("send_mail", 4)
     assert (letters(), letters(ANOTHER)) == (["welcome", "tips"], ["welcome", "thanks"])

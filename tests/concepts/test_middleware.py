@@ -1,6 +1,5 @@
 """Middleware proven by what it measured and handed over. Runs without a database, a model or a network."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -62,6 +61,6 @@ async def test_the_function_uses_what_it_is_handed(shelf: Shelf, monkeypatch: py
 
     monkeypatch.setitem(middleware.dependencies, "look_up", elsewhere)
     await shelf.send("concepts/middleware.email", EMAIL)
-    [run] = await shelf.ended("middleware-answer")
-    assert "platinum" in json.loads(run["output"])
+    [reply] = await shelf.outputs("middleware-answer")
+    assert "platinum" in reply
     assert outside.asked("look_up") == []

@@ -1,7 +1,5 @@
 """Several triggers on one function, proven by what was executed. Runs without a database, a model or a network."""
 
-import json
-
 import pytest
 
 from concepts import outside
@@ -11,24 +9,20 @@ from tests.concepts.shelf import Shelf
 FUNCTION = "triggers-refresh-profile"
 
 
-async def outputs(shelf: Shelf, count: int) -> list[object]:
-    return [json.loads(run["output"]) for run in await shelf.ended(FUNCTION, count=count)]
-
-
 async def test_either_event_wakes_the_one_function(shelf: Shelf) -> None:
     await shelf.send("concepts/triggers.signed_up", {"customer_id": "cust_001"})
-    await outputs(shelf, 1)
+    await shelf.outputs(FUNCTION)
     await shelf.send(
         "concepts/triggers.plan_changed", {"customer_id": "cust_002", "old_plan": "standard", "plan": "pro"}
     )
-    assert await outputs(shelf, 2) == [["cust_001"], ["cust_002"]]
+    assert await shelf.outputs(FUNCTION, 2) == [["cust_001"], ["cust_002"]]
 
 
 @pytest.mark.parametrize("data", [{"old_plan": "pro", "plan": "pro"}, {"plan": "pro"}, {}])
 async def test_what_the_expression_turns_away_starts_no_run(shelf: Shelf, data: dict[str, str]) -> None:
     await shelf.send("concepts/triggers.plan_changed", {"customer_id": "cust_002"} | data)
     await shelf.send("concepts/triggers.signed_up", {"customer_id": "cust_001"})
-    await outputs(shelf, 1)
+    await shelf.outputs(FUNCTION)
     await shelf.settle()
     assert [run["status"] for run in await shelf.runs(FUNCTION)] == ["COMPLETED"]
     assert outside.asked("look_up") == ["cust_001"]
@@ -36,10 +30,10 @@ async def test_what_the_expression_turns_away_starts_no_run(shelf: Shelf, data: 
 
 async def test_a_tick_on_monday_brings_no_data_and_means_everybody(shelf: Shelf) -> None:
     await shelf.advance(days=7)
-    assert await outputs(shelf, 1) == [EVERYBODY]
+    assert await shelf.outputs(FUNCTION) == [EVERYBODY]
     assert outside.asked("look_up") == EVERYBODY
 
 
 async def test_by_hand_it_means_everybody_too(shelf: Shelf) -> None:
     await shelf.invoke(f"concepts-{FUNCTION}")
-    assert await outputs(shelf, 1) == [EVERYBODY]
+    assert await shelf.outputs(FUNCTION) == [EVERYBODY]

@@ -66,9 +66,9 @@ class Program:
         self._port = free_port()
         self._process: Process | None = None
 
-    async def start(self, die_after: str = "") -> None:
+    async def start(self, die_after: str = "", **settings: str) -> None:
         """Start it and sync it. `die_after`: it kills itself as soon as this call of the outside world has returned."""
-        environment = {"INNGEST_DEV": os.environ["INNGEST_DEV"], "DIE_AFTER": die_after}
+        environment = {"INNGEST_DEV": os.environ["INNGEST_DEV"], "DIE_AFTER": die_after, **settings}
         arguments = ("-m", "tests.concepts.programs", str(self._port), self._world)
         self._process = self._processes.start("shelf", *arguments, environment=environment)
         url = f"http://127.0.0.1:{self._port}"

@@ -102,7 +102,7 @@ def app_view(state: State, app: App) -> Object:
         functionCount=len(list(state.active_functions(app.id))),
         id=app.id,
         latestSync=_present(**sync),
-        method="SERVE",
+        method="CONNECT" if app.framework == "connect" else "SERVE",
         name=app.id,
     )
 

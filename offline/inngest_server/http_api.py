@@ -66,6 +66,7 @@ def create_app(server: DevServer) -> Starlette:
             Route("/offline/settle", api.settle, methods=["POST"]),
             *rest.routes(server),
             *rest_v2.routes(server),
+            *server.gateway.routes(),
             *views,
         ]
     )

@@ -17,6 +17,7 @@ from typing import Any, Self
 import uvicorn
 
 from . import rerun, sync
+from .connect_gateway import Gateway
 from .engine import Engine, InvalidEventError
 from .http_api import create_app
 from .ops import INVOKED
@@ -71,6 +72,7 @@ class DevServer:
         seed: int | None = None,
     ) -> None:
         self.engine = Engine(seed)
+        self.gateway = Gateway(self.engine)
         self.host = host
         self.port = port
         self._options = {"discovery": discovery, "poll": poll, "interval": poll_interval}
@@ -101,7 +103,7 @@ class DevServer:
             raise
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
-            create_app(self), log_level="error", access_log=False, timeout_graceful_shutdown=1, ws="none"
+            create_app(self), log_level="error", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio"
         )
         self._http = _Server(config)
         self._tasks.append(asyncio.create_task(self._http.serve(sockets=[listener])))
@@ -117,6 +119,7 @@ class DevServer:
         """Stop listening and forget everything."""
         for task in self._tasks[1:]:
             task.cancel()
+        await self.gateway.close()
         await self.engine.scheduler.close()
         if self._http is not None:
             self._http.stop()

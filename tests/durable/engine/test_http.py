@@ -145,7 +145,7 @@ async def test_a_registration_that_cannot_work_is_refused_with_the_reason(http: 
 
 
 async def test_what_it_does_not_serve_names_the_official_server(http: httpx.AsyncClient) -> None:
-    for path in ("/v0/connect/start", "/v9/anything"):
+    for path in ("/v1/signals", "/v9/anything"):
         answer = await http.post(path)
         assert answer.status_code == 404
         assert "inngest-cli@latest" in answer.text

@@ -67,6 +67,7 @@ def create_app(server: DevServer) -> Starlette:
             *rest.routes(server),
             *rest_v2.routes(server),
             *server.gateway.routes(),
+            *server.realtime.routes(),
             *views,
         ]
     )

@@ -21,6 +21,7 @@ from .connect_gateway import Gateway
 from .engine import Engine, InvalidEventError
 from .http_api import create_app
 from .ops import INVOKED
+from .realtime import Realtime
 from .state import App, Event, Function, Json, Run, State
 
 
@@ -73,6 +74,7 @@ class DevServer:
     ) -> None:
         self.engine = Engine(seed)
         self.gateway = Gateway(self.engine)
+        self.realtime = Realtime(self.engine.clock)
         self.host = host
         self.port = port
         self._options = {"discovery": discovery, "poll": poll, "interval": poll_interval}
@@ -119,6 +121,7 @@ class DevServer:
         """Stop listening and forget everything."""
         for task in self._tasks[1:]:
             task.cancel()
+        self.realtime.close()
         await self.gateway.close()
         await self.engine.scheduler.close()
         if self._http is not None:

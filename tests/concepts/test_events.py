@@ -1,6 +1,7 @@
 """Concept 1 proven by who was called. Runs without a database, a model or a network."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
@@ -20,7 +21,7 @@ async def test_the_producer_returns_at_once_however_long_the_answer_takes(
         return f"answer to: {prompt}"
 
     monkeypatch.setattr(outside, "ask_model", slow_model)
-    await events.take_message("m-1", "cust_002", "Where is my order?")
+    await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
     await asked.wait()
     assert outside.asked("send_mail") == []
     may_answer.set()
@@ -31,7 +32,7 @@ async def test_a_message_survives_a_model_that_is_down_where_a_request_loses_it(
     outside.fail("ask_model", *[ConnectionError("the model is down")] * 2)
     with pytest.raises(ConnectionError):
         await events.take_message_wrong("cust_001", "Anybody there?")
-    await events.take_message("m-2", "cust_002", "Where is my order?")
+    await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
     await shelf.past_retries()
     assert [to for to, _ in await shelf.asked("send_mail", 1)] == ["cust_002"]
 
@@ -40,7 +41,7 @@ async def test_the_event_waits_for_a_dead_consumer(shelf: Shelf) -> None:
     async with apart() as program:
         await program.start()
         program.kill()
-        await events.take_message("m-3", "cust_002", "Where is my order?")
+        await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
         await shelf.settle()
         assert outside.calls == []
         await program.start()
@@ -52,7 +53,7 @@ async def test_the_event_still_waits_when_the_consumer_was_dead_for_half_a_day(s
     async with apart() as program:
         await program.start()
         program.kill()
-        await events.take_message("m-4", "cust_002", "Where is my order?")
+        await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
         await shelf.advance(hours=12)
         await program.start()
         await shelf.advance(hours=3)
@@ -61,9 +62,9 @@ async def test_the_event_still_waits_when_the_consumer_was_dead_for_half_a_day(s
 
 async def test_a_second_consumer_is_added_without_touching_the_producer(shelf: Shelf) -> None:
     async with serving([events.answer_message]):
-        await events.take_message("m-5", "cust_002", "Where is my order?")
+        await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
         await shelf.asked("send_mail", 1)
     async with serving([events.answer_message, events.announce_message]):
-        await events.take_message("m-6", "cust_003", "And where is mine?")
+        await events.take_message(str(uuid4()), "cust_003", "And where is mine?")
         await shelf.asked("send_mail", 2)
         assert await shelf.asked("tell_team", 1) == ["cust_003 has written"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from uuid import uuid4
 
 import inngest
 import pytest
@@ -33,17 +34,19 @@ async def test_a_subscriber_that_fails_fails_alone(shelf: Shelf) -> None:
 
 async def test_one_step_starts_5000_children_each_once(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING", outside.logger.name)
-    await shelf.send("concepts/fan_out.letter", {"letter": "spring", "count": CHILDREN})
+    letter = f"letter {uuid4()}"
+    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": CHILDREN})
     async with asyncio.timeout(100):
         while len(outside.calls) < CHILDREN:
             await asyncio.sleep(0.05)
     await shelf.settle()
-    assert Counter(outside.asked("send_mail")) == {(f"cust_{n:05}", "spring"): 1 for n in range(CHILDREN)}
+    assert Counter(outside.asked("send_mail")) == {(f"cust_{n:05}", letter): 1 for n in range(CHILDREN)}
 
 
 async def test_a_parent_that_fans_out_again_starts_nobody_again(shelf: Shelf) -> None:
-    await shelf.send("concepts/fan_out.letter", {"letter": "summer", "count": 20})
-    await shelf.send("concepts/fan_out.letter", {"letter": "summer", "count": 21})
+    letter = f"letter {uuid4()}"
+    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": 20})
+    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": 21})
     await shelf.ended("fan-out-send-letter", count=2)
     await shelf.asked("send_mail", 21)
 

@@ -1,6 +1,7 @@
 """Concept 4 proven by what left the account. Runs without a database, a model or a network."""
 
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 import pytest
 
@@ -12,63 +13,70 @@ Ask = Callable[[str, int], Awaitable[None]]
 LATE = "concepts/idempotency.delay_noticed"
 
 
-async def test_the_same_event_id_twice_is_one_run(shelf: Shelf) -> None:
-    await idempotency.ask_refund("A-1001", 4900)
-    await idempotency.ask_refund("A-1001", 4900)
-    await idempotency.ask_refund("A-1002", 1200)
+@pytest.fixture
+def order() -> str:
+    """An order that no test had before: the engine remembers."""
+    return f"A-{uuid4()}"
+
+
+async def test_the_same_event_id_twice_is_one_run(shelf: Shelf, order: str) -> None:
+    await idempotency.ask_refund(order, 4900)
+    await idempotency.ask_refund(order, 4900)
+    another = f"{order}-B"
+    await idempotency.ask_refund(another, 1200)
     await shelf.asked("pay", 2)
-    assert sorted(outside.paid) == [("A-1001", 4900), ("A-1002", 1200)]
+    assert sorted(outside.paid) == sorted([(order, 4900), (another, 1200)])
     assert len(await shelf.runs("idempotency-pay-refund")) == 2
 
 
-async def test_after_24_hours_the_same_event_id_is_a_new_run(shelf: Shelf) -> None:
-    await idempotency.ask_refund("A-1001", 4900)
+async def test_after_24_hours_the_same_event_id_is_a_new_run(shelf: Shelf, order: str) -> None:
+    await idempotency.ask_refund(order, 4900)
     await shelf.asked("pay", 1)
     await shelf.advance(hours=23, minutes=59)
-    await idempotency.ask_refund("A-1001", 4900)
+    await idempotency.ask_refund(order, 4900)
     await shelf.asked("pay", 1)
     await shelf.advance(minutes=2)
-    await idempotency.ask_refund("A-1001", 4900)
+    await idempotency.ask_refund(order, 4900)
     await shelf.asked("pay", 2)
     # What the engine has forgotten by then, the bank has not.
-    assert outside.paid == [("A-1001", 4900)]
+    assert outside.paid == [(order, 4900)]
 
 
-async def test_a_key_from_a_timestamp_pays_twice(shelf: Shelf) -> None:
-    await idempotency.ask_refund_wrong("A-1001", 4900)
-    await idempotency.ask_refund_wrong("A-1001", 4900)
+async def test_a_key_from_a_timestamp_pays_twice(shelf: Shelf, order: str) -> None:
+    await idempotency.ask_refund_wrong(order, 4900)
+    await idempotency.ask_refund_wrong(order, 4900)
     await shelf.asked("pay", 2)
-    assert outside.paid == [("A-1001", 4900)] * 2
+    assert outside.paid == [(order, 4900)] * 2
 
 
 @pytest.mark.parametrize(("ask", "payments"), [(idempotency.ask_refund, 1), (idempotency.ask_refund_wrong, 2)])
 async def test_a_process_killed_after_the_payment_pays_again_unless_the_bank_knows_the_key(
-    shelf: Shelf, ask: Ask, payments: int
+    shelf: Shelf, order: str, ask: Ask, payments: int
 ) -> None:
     async with apart() as program:
         await program.start(die_after="pay")
-        await ask("A-1001", 4900)
+        await ask(order, 4900)
         await program.died()
-        assert outside.paid == [("A-1001", 4900)]
+        assert outside.paid == [(order, 4900)]
         await program.start()
         await shelf.past_retries()
         await shelf.asked("pay", 2)
-    assert outside.paid == [("A-1001", 4900)] * payments
+    assert outside.paid == [(order, 4900)] * payments
 
 
-async def test_the_function_runs_once_per_order_whatever_the_ids_of_the_events(shelf: Shelf) -> None:
-    for event_id in ("carrier-1", "warehouse-1", "shop-1"):
-        await shelf.send(LATE, {"order_id": "A-1001", "customer_id": "cust_001"}, event_id)
-    await shelf.send(LATE, {"order_id": "A-1002", "customer_id": "cust_002"}, "carrier-2")
+async def test_the_function_runs_once_per_order_whatever_the_ids_of_the_events(shelf: Shelf, order: str) -> None:
+    for sender in ("carrier", "warehouse", "shop"):
+        await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"}, f"{sender}-{order}")
+    await shelf.send(LATE, {"order_id": f"{order}-B", "customer_id": "cust_002"}, f"carrier-{order}-B")
     assert sorted(to for to, _ in await shelf.asked("send_mail", 2)) == ["cust_001", "cust_002"]
 
 
-async def test_after_24_hours_the_function_runs_for_the_order_again(shelf: Shelf) -> None:
-    await shelf.send(LATE, {"order_id": "A-1001", "customer_id": "cust_001"})
+async def test_after_24_hours_the_function_runs_for_the_order_again(shelf: Shelf, order: str) -> None:
+    await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"})
     await shelf.asked("send_mail", 1)
     await shelf.advance(hours=23, minutes=59)
-    await shelf.send(LATE, {"order_id": "A-1001", "customer_id": "cust_001"})
+    await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"})
     await shelf.asked("send_mail", 1)
     await shelf.advance(minutes=2)
-    await shelf.send(LATE, {"order_id": "A-1001", "customer_id": "cust_001"})
+    await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"})
     await shelf.asked("send_mail", 2)

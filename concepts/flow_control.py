@@ -46,9 +46,9 @@ async def answer_thirty_a_minute(ctx: inngest.Context) -> None:
     trigger=SAVED,
     rate_limit=inngest.RateLimit(limit=1, period=timedelta(minutes=1), key="event.data.document_id"),
 )
-async def announce_once_a_minute(ctx: inngest.Context) -> object:
+async def announce_once_a_minute(ctx: inngest.Context) -> None:
     """Rate limit: the first of a burst counts, the others are dropped without a run."""
-    return ctx.event.data["version"]
+    await ctx.step.run("tell", outside.tell_team, f"announced version {ctx.event.data['version']}")
 
 
 @client.create_function(
@@ -56,24 +56,24 @@ async def announce_once_a_minute(ctx: inngest.Context) -> object:
     trigger=SAVED,
     debounce=inngest.Debounce(period=timedelta(seconds=10), key="event.data.document_id"),
 )
-async def index_after_quiet(ctx: inngest.Context) -> object:
+async def index_after_quiet(ctx: inngest.Context) -> None:
     """Debounce: ten seconds after the last of a burst one run starts, with the last event."""
-    return ctx.event.data["version"]
+    await ctx.step.run("tell", outside.tell_team, f"indexed version {ctx.event.data['version']}")
 
 
 @client.create_function(
     fn_id="import-unless-running", trigger=SAVED, singleton=inngest.Singleton(mode="skip", key="event.data.document_id")
 )
-async def import_unless_running(ctx: inngest.Context) -> object:
+async def import_unless_running(ctx: inngest.Context) -> None:
     """Singleton: while one runs, even asleep, what comes is skipped."""
-    await ctx.step.sleep("import", timedelta(seconds=5))
-    return ctx.event.data["version"]
+    await ctx.step.sleep("import", timedelta(seconds=10))
+    await ctx.step.run("tell", outside.tell_team, f"imported version {ctx.event.data['version']}")
 
 
 @client.create_function(
     fn_id="export-the-newest", trigger=SAVED, singleton=inngest.Singleton(mode="cancel", key="event.data.document_id")
 )
-async def export_the_newest(ctx: inngest.Context) -> object:
+async def export_the_newest(ctx: inngest.Context) -> None:
     """Singleton in cancel mode: what comes replaces the one that runs."""
-    await ctx.step.sleep("export", timedelta(seconds=5))
-    return ctx.event.data["version"]
+    await ctx.step.sleep("export", timedelta(seconds=10))
+    await ctx.step.run("tell", outside.tell_team, f"exported version {ctx.event.data['version']}")

@@ -8,8 +8,8 @@ The idea: one function has a list of triggers. An expression on a trigger is loo
 turns away costs nothing. What woke the run says `ctx.event.name`; a cron tick carries no data, and the run must not
 expect any.
 
-Seen on the dev server of November 2026: a field that the event lacks makes the comparison false or an error, either way
-no run starts and nobody is told. Compare only what the sender always writes.
+Seen on the dev server of November 2026: a field that the event lacks compares as null, so that a change which does not
+say what the plan was before counts as one. Compare only what the sender always writes.
 """
 
 import inngest

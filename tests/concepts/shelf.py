@@ -15,6 +15,8 @@ RUNS = """query($from: Time!) {
     edges { node { id status function { slug } output } }
   }
 }"""
+# The official server's list of runs leaves the outputs out.
+OUTPUT = "query($id: String!) { run(runID: $id) { output } }"
 
 
 class Shelf(Engine):
@@ -53,15 +55,16 @@ class Shelf(Engine):
 
     async def outputs(self, function_id: str, count: int = 1) -> list[Any]:
         """Wait until so many runs of the function have returned something; what. Told a moment after the run's end."""
-        found: list[Any] = []
+        runs = await self.ended(function_id, count=count)
 
-        async def so_many() -> int:
-            runs = await self.runs(function_id, "COMPLETED")
-            found[:] = [(await self.run(run["id"])).get("output") for run in runs]
-            return sum(output is not None for output in found)
+        async def returned() -> list[str | None]:
+            return [(await self.gql(OUTPUT, id=run["id"]))["run"]["output"] for run in runs]
 
-        await self.eventually(so_many, count)
-        return found
+        async def all_of_them() -> bool:
+            return None not in await returned()
+
+        await self.eventually(all_of_them, True)
+        return [json.loads(output or "null") for output in await returned()]
 
     async def asked(self, name: str, times: int) -> list[Any]:
         """Wait until the outside world was asked this so many times; what it was asked. More is never right."""

@@ -1,17 +1,17 @@
 """Concept 10: AI calls.
 
-The failure: the reply is written, the mailbox is down for a moment, and the retry pays the whole agent again. And with
-every result the customer's name, address and complaint are copied into the engine's store, where nobody deletes them.
+The failure: the reply is written, the mailbox is down for a moment, and the retry pays the whole agent again. And every
+result is kept by the engine: the customers' names, addresses and complaints, where nobody deletes them.
 
-The idea: the agent's whole run is one step, and what comes after it cannot repeat it. Where a run is so long that its
-own repetition hurts, each turn is a step: a retry repeats one turn. Every turn reads all that was said before, so the
-last are the dearest: of 4 turns the last fails once, and 8 calls with 158 tokens become 5 with 109.
+The idea: the agent's run is one step, which nothing that comes later repeats. Where it is so long that its own retry
+hurts, each turn is a step. A turn reads all that was said, so the last are the dearest: when the last of four fails
+once, 8 calls with 158 tokens become 5 with 109.
 
-What a step returns, the engine keeps. Return references, ids of what lies in your own database; or encrypt, with a key
-that every process has. The middleware encrypts results, not an exception's text (seen in inngest_encryption 0.1.0).
+Steps return references, ids of what lies in your own database. Or the middleware encrypts what they return, with a key
+that every process has; the text of an exception stays readable (inngest_encryption 0.1.0).
 
-`step.ai.infer` is the one exception to "the model is called inside a step": the engine makes the call and nothing of
-the app runs meanwhile. Prompt, answer and API key pass through the engine in clear text, with the middleware too.
+`step.ai.infer` is the one exception: the engine calls the model, and nothing of the app runs meanwhile. So prompt,
+answer and API key are the engine's to read, middleware or not.
 """
 
 import os
@@ -44,7 +44,7 @@ async def run_agent(email: str) -> str:
 
 @client.create_function(fn_id="ai-one-step", trigger=inngest.TriggerEvent(event="concepts/ai_calls.email"))
 async def in_one_step(ctx: inngest.Context) -> None:
-    """The rule: the agent's run is a step, and so is what is done with its reply."""
+    """The rule: the agent's run is a step, and what is done with its reply another."""
     reply = await ctx.step.run("run-agent", run_agent, str(ctx.event.data["email_text"]))
     await ctx.step.run("send-reply", outside.send_mail, str(ctx.event.data["customer_id"]), reply)
 

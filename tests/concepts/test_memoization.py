@@ -23,18 +23,18 @@ async def test_a_call_between_steps_is_paid_at_every_call_of_the_function_and_he
 ) -> None:
     """Three steps: the model is asked before the second, before the third and before the end."""
     await shelf.send("concepts/memoization.between", {"customer_id": "cust_002"})
-    [run] = await shelf.ended("memoization-wrong")
+    [output] = await shelf.outputs("memoization-wrong")
     assert len(outside.asked("ask_model")) == 3
     [(_, sent)], [told] = outside.asked("send_mail"), outside.asked("tell_team")
-    assert (sent[:8], told[:8], run["output"].strip('"')[:8]) == ("answer 1", "answer 2", "answer 3")
+    assert (sent[:8], told[:8], output[:8]) == ("answer 1", "answer 2", "answer 3")
 
 
 async def test_a_call_inside_a_step_is_paid_once_and_everybody_hears_its_answer(shelf: Shelf) -> None:
     await shelf.send("concepts/memoization.inside", {"customer_id": "cust_002"})
-    [run] = await shelf.ended("memoization-cure")
+    [output] = await shelf.outputs("memoization-cure")
     assert len(outside.asked("ask_model")) == 1
     [(_, sent)], [told] = outside.asked("send_mail"), outside.asked("tell_team")
-    assert sent == told == run["output"].strip('"')
+    assert sent == told == output
 
 
 async def test_a_retry_of_a_later_step_pays_a_call_between_steps_once_more(shelf: Shelf) -> None:

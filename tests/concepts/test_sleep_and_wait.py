@@ -63,18 +63,18 @@ async def test_a_refund_that_is_signed_after_23_hours_is_paid_once(shelf: Shelf)
 async def test_a_refund_that_nobody_signs_within_24_hours_is_not_paid(shelf: Shelf) -> None:
     request_id = await waiting(shelf, REFUND, ORDER)
     await shelf.advance(hours=24, minutes=1)
-    [run] = await shelf.ended("wait-refund")
+    [output] = await shelf.outputs("wait-refund")
     await sign(shelf, request_id)
     await shelf.settle()
-    assert (outside.paid, run["output"]) == ([], '"not paid"')
+    assert (outside.paid, output) == ([], "not paid")
 
 
 @pytest.mark.parametrize("approved", [False, "true", None])
 async def test_only_a_yes_pays(shelf: Shelf, approved: object) -> None:
     request_id = await waiting(shelf, REFUND, ORDER)
     await sign(shelf, request_id, approved=approved)
-    [run] = await shelf.ended("wait-refund")
-    assert (outside.paid, run["output"]) == ([], '"not paid"')
+    [output] = await shelf.outputs("wait-refund")
+    assert (outside.paid, output) == ([], "not paid")
 
 
 async def test_a_signature_wakes_its_own_refund_only(shelf: Shelf) -> None:
@@ -125,8 +125,8 @@ async def test_of_two_waits_in_sequence_either_can_end_it_without_money(shelf: S
         await sign(shelf, request_id, "lead")
         await shelf.settle()
     await shelf.advance(hours=24, minutes=1)
-    [run] = await shelf.ended("wait-twice")
-    assert (outside.paid, run["output"], len(asked_for())) == ([], '"not paid"', signed + 1)
+    [output] = await shelf.outputs("wait-twice")
+    assert (outside.paid, output, len(asked_for())) == ([], "not paid", signed + 1)
 
 
 async def test_a_signature_that_comes_before_its_own_wait_is_lost(shelf: Shelf) -> None:
@@ -153,8 +153,8 @@ async def test_a_signature_given_at_the_moment_of_the_question_is_heard(
 
     monkeypatch.setattr(outside, "tell_team", tell_and_answer)
     request_id = await shelf.send(REFUND, ORDER)
-    [run] = await shelf.ended("wait-refund")
-    assert (answered, run["output"]) == ([request_id], '"payment-1"')
+    [output] = await shelf.outputs("wait-refund")
+    assert (answered, output) == ([request_id], "payment-1")
 
 
 async def test_a_sleep_and_a_wait_survive_five_redeploys(shelf: Shelf) -> None:

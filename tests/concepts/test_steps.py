@@ -16,11 +16,11 @@ def called() -> list[str]:
 
 async def test_the_body_of_each_of_the_five_steps_runs_once(shelf: Shelf) -> None:
     await shelf.send("concepts/steps.email", EMAIL)
-    [run] = await shelf.ended("answer-in-five-steps")
+    [output] = await shelf.outputs("answer-in-five-steps")
     assert called() == CONVERSATION
     reply = "answer 1 to: pro customer writes: Where is my order?"
     assert outside.asked("send_mail") == [("cust_002", reply)]
-    assert reply in run["output"]
+    assert output == reply
 
 
 @pytest.mark.parametrize(("dies_after", "done"), [("ask_model", 3), ("send_mail", 4)])

@@ -91,8 +91,6 @@ def list_function_runs(server: DevServer, args: Object) -> Object:
 def rerun(server: DevServer, args: Object) -> Object:
     """Run a run's function again with the same event; from one step on, when `fromStep` names it."""
     run = find_run(server.state, args["runId"])
-    if run.cron is not None:
-        raise ApiError(501, "not_implemented", "Rerunning cron-triggered runs is not yet supported")
     step = args.get("fromStep") or {}
     if step.get("input"):
         raise ApiError(501, "not_implemented", "The stand-in cannot replace a step's input; the official server can")

@@ -128,6 +128,19 @@ async def test_a_batch_runs_again_with_its_first_event_only(world: World, v2: ht
     assert world.server.run(again).output == 1
 
 
+async def test_a_missed_report_of_a_cron_is_run_again_for_its_own_tick(world: World, v2: httpx.AsyncClient) -> None:
+    @world.on(inngest.TriggerCron(cron="0 9 * * 1"))
+    async def weekly(ctx: inngest.Context) -> Any:
+        return [ctx.event.name, ctx.event.id]
+
+    await world.start()
+    await world.advance(days=7)
+    again = (await v2.post(f"/runs/{world.run('weekly').id}/rerun")).json()["data"]["runId"]
+    await world.server.settle()
+    assert world.server.run(again).output == world.runs("weekly")[0].output
+    assert world.server.run(again).cron == "0 9 * * 1"
+
+
 async def test_a_debounced_function_is_not_run_again(world: World, v2: httpx.AsyncClient) -> None:
     await broken(world, debounce=inngest.Debounce(period=timedelta(seconds=2)))
     await world.sent("go")

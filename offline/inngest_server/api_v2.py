@@ -42,20 +42,22 @@ Item = TypeVar("Item", bound=HasId)
 class ApiError(Exception):
     """A refusal, with the HTTP `status` and the error `code` that the REST API v2 would answer."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        """Refuse with `message`, in the words of the official server."""
+    def __init__(self, status: int, code: str, message: str, body: Object | None = None) -> None:
+        """Refuse with `message`, in the words of the official server; or with a `body` of its own."""
         super().__init__(message)
         self.status = status
         self.code = code
+        self._body = body
 
     def body(self) -> Object:
         """The JSON body of the refusal."""
-        return {"errors": [{"code": self.code, "message": str(self)}]}
+        return self._body or {"errors": [{"code": self.code, "message": str(self)}]}
 
 
 def answer(now: float, data: Json, page: Object | None = None) -> Object:
-    """Wrap `data` as every v2 answer is wrapped. `now`: seconds since the epoch."""
-    body: Object = {"data": data, "metadata": {"fetchedAt": iso(now)}}
+    """Wrap `data` as every v2 answer is wrapped, an empty list left out. `now`: seconds since the epoch."""
+    body: Object = {"data": data} if data != [] else {}
+    body["metadata"] = {"fetchedAt": iso(now)}
     if page is not None:
         body["page"] = page
     return body
@@ -100,7 +102,7 @@ def app_view(state: State, app: App) -> Object:
         functionCount=len(list(state.active_functions(app.id))),
         id=app.id,
         latestSync=_present(**sync),
-        method="SERVE",
+        method="CONNECT" if app.framework == "connect" else "SERVE",
         name=app.id,
     )
 
@@ -134,7 +136,7 @@ def run_view(run: Run, *, include_output: bool) -> Object:
         startedAt=iso(run.started_at or run.queued_at),
         status=_run_status(run),
         trigger=_present(
-            eventIds=[event.internal_id for event in run.events],
+            eventIds=[run.event.internal_id],
             isBatch=run.batch_id is not None,
             batchId=run.batch_id,
             cronSchedule=run.cron,
@@ -211,11 +213,10 @@ def select_runs(state: State, args: Object) -> list[Run]:
 
     def keep(run: Run) -> bool:
         at = getattr(run, moment)
-        names = {run.function.local_id, run.function.id, run.function.uuid}
         return (
             (not wanted or _run_status(run) in wanted)
             and (not args.get("appId") or run.app_id in args["appId"])
-            and (not args.get("functionId") or not names.isdisjoint(args["functionId"]))
+            and (not args.get("functionId") or run.function.local_id in args["functionId"])
             and (start is None or (at is not None and at >= start))
             and (end is None or (at is not None and at <= end))
         )

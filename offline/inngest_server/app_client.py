@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -54,11 +55,20 @@ class Reply:
     request_version: int = -1
 
 
+Answered = tuple[int, dict[str, str], bytes]
+"""Status, headers (names in lower case) and body."""
+
+Connected = Callable[[Item, str, bytes], Awaitable[Answered | str]]
+"""`connected(item, request_id, body)` asks a worker that dialled in; a text says why there is no answer."""
+
+
 class AppClient:
     """One connection pool for all apps."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.connected: Connected | None = None
+        """Set by the gateway of `connect_gateway.py`."""
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -83,6 +93,9 @@ class AppClient:
         request_id = str(ULID.from_timestamp(self._clock.now()))
         body = request_body(item, request_id)
         function = item.live.run.function
+        if self.connected is not None and function.url.startswith("wss:"):
+            answer = await self.connected(item, request_id, body)
+            return _failed(answer) if isinstance(answer, str) else self._read(*answer)
         step_id = item.target or "step"
         headers = {
             "Content-Type": "application/json",

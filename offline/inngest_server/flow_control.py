@@ -87,17 +87,18 @@ class FlowControl:
         self._singletons: dict[str, LiveRun] = {}
 
     def admit(self, function: Function, event: Event) -> None:
-        """Start a run for `event` now, later, together with others, or not at all."""
-        if self._is_duplicate(function, event):
-            return
+        """Start a run for `event` now, later, together with others, or not at all.
+
+        An event with a repeated id counts again in a batch and in a debounce, as on the official server.
+        """
         flow = function.flow
         if flow.batch and expressions.holds(flow.batch["if"], {"event": event.payload()}):
-            self._batch(function, event)
-        elif self._rate_limited(function, event):
-            return
+            if not self._is_duplicate(function, event.internal_id):
+                self._batch(function, event)
         elif flow.debounce:
-            self._debounce(function, event)
-        else:
+            if not self._rate_limited(function, event):
+                self._debounce(function, event)
+        elif not self._is_duplicate(function, event.id) and not self._rate_limited(function, event):
             self._start(function, [event], None)
 
     def enter_singleton(self, live: LiveRun) -> bool:
@@ -121,9 +122,9 @@ class FlowControl:
         if live.singleton_key and self._singletons.get(live.singleton_key) is live:
             del self._singletons[live.singleton_key]
 
-    def _is_duplicate(self, function: Function, event: Event) -> bool:
+    def _is_duplicate(self, function: Function, event_id: str) -> bool:
         now = self._clock.now()
-        key = (function.id, event.id)
+        key = (function.id, event_id)
         if self._seen.get(key, 0.0) > now:
             return True
         self._seen[key] = now + DAY

@@ -331,7 +331,7 @@ class _Query:
             "checksum": app.checksum,
             "error": app.error,
             "functions": lambda _info: [self._function(f) for f in self.state.active_functions(app.id)],
-            "method": "SERVE",
+            "method": "CONNECT" if app.framework == "connect" else "SERVE",
             "appVersion": app.version,
             "connected": app.error is None,
             "functionCount": lambda _info: len(list(self.state.active_functions(app.id))),

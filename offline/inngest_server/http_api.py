@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from ulid import ULID
 
-from . import rest
+from . import rest, rest_v2
 from .app_client import loads
 from .engine import InvalidEventError
 from .registration import InvalidRegistrationError
@@ -65,6 +65,9 @@ def create_app(server: DevServer) -> Starlette:
             Route("/offline/advance", api.advance, methods=["POST"]),
             Route("/offline/settle", api.settle, methods=["POST"]),
             *rest.routes(server),
+            *rest_v2.routes(server),
+            *server.gateway.routes(),
+            *server.realtime.routes(),
             *views,
         ]
     )

@@ -25,23 +25,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .api_v2 import (
-    MAX_EVENT_RUNS_PAGE,
-    ApiError,
-    Object,
-    answer,
-    app_view,
-    find_app,
-    find_function,
-    find_run,
-    function_view,
-    page_of,
-    run_view,
-    select_runs,
-    trace_view,
-)
+from . import operations
+from .api_v2 import ApiError, Object
 from .mcp_tools import TOOLS
-from .ops import INVOKED
+from .operations import Operation
 from .state import Json, Run, RunStatus, iso
 
 if TYPE_CHECKING:
@@ -229,109 +216,6 @@ async def invoke_function_sync(server: DevServer, args: Object) -> types.CallToo
     return _result(text, result | ended)
 
 
-async def get_apps(server: DevServer, args: Object) -> types.CallToolResult:
-    """List the synced apps; none is ever archived here."""
-    apps = [] if args.get("archived") else list(server.state.apps.values())
-    page, described = page_of(apps, args.get("cursor"), args.get("limit"))
-    return _v2(server, [app_view(server.state, app) for app in page], described)
-
-
-async def get_app(server: DevServer, args: Object) -> types.CallToolResult:
-    """Show one app."""
-    return _v2(server, app_view(server.state, find_app(server.state, args["appId"])))
-
-
-async def list_functions(server: DevServer, args: Object) -> types.CallToolResult:
-    """List one app's functions."""
-    functions = list(server.state.active_functions(args["appId"]))
-    page, described = page_of(functions, args.get("cursor"), args.get("limit"))
-    return _v2(server, [function_view(function) for function in page], described)
-
-
-async def get_function(server: DevServer, args: Object) -> types.CallToolResult:
-    """Show one function."""
-    return _v2(server, function_view(find_function(server.state, args["appId"], args["functionId"])))
-
-
-async def get_run(server: DevServer, args: Object) -> types.CallToolResult:
-    """Summarize one run."""
-    run = find_run(server.state, args["runId"])
-    return _v2(server, run_view(run, include_output=args.get("includeOutput", False)))
-
-
-async def get_run_trace(server: DevServer, args: Object) -> types.CallToolResult:
-    """Show one run's steps and their attempts."""
-    run = find_run(server.state, args["runId"])
-    return _v2(server, trace_view(run, include_output=args.get("includeOutput", False)))
-
-
-async def get_event_runs(server: DevServer, args: Object) -> types.CallToolResult:
-    """List the runs an event started, newest first."""
-    event_id = args["eventId"]
-    runs = [run for run in select_runs(server.state, {}) if any(e.internal_id == event_id for e in run.events)]
-    return _runs_page(server, runs, args, MAX_EVENT_RUNS_PAGE)
-
-
-async def list_runs(server: DevServer, args: Object) -> types.CallToolResult:
-    """List runs, newest first."""
-    return _runs_page(server, select_runs(server.state, args), args)
-
-
-async def list_function_runs(server: DevServer, args: Object) -> types.CallToolResult:
-    """List one function's runs, newest first."""
-    of_function = args | {"appId": [args["appId"]], "functionId": [args["functionId"]]}
-    return _runs_page(server, select_runs(server.state, of_function), args)
-
-
-async def rerun(server: DevServer, args: Object) -> types.CallToolResult:
-    """Run a run's function again with the same events; from one step on, when `fromStep` names it."""
-    run = find_run(server.state, args["runId"])
-    if run.cron is not None:
-        raise ApiError(501, "not_implemented", "Rerunning cron-triggered runs is not yet supported")
-    step = args.get("fromStep") or {}
-    if step.get("input"):
-        raise ApiError(501, "not_implemented", "The stand-in cannot replace a step's input; the official server can")
-    if args.get("fromStep") is not None and not step.get("stepId"):
-        raise ApiError(400, "missing_field", "Step ID is required")
-    try:
-        return _v2(server, {"runId": server.rerun(run.id, step.get("stepId"))})
-    except LookupError as error:
-        raise ApiError(400, "invalid_request", "Step not found in original run") from error
-    except ValueError as error:
-        raise ApiError(400, "invalid_request", f"Unable to rerun run: {error}") from error
-
-
-async def cancel_run(server: DevServer, args: Object) -> types.CallToolResult:
-    """Cancel a run that has not ended."""
-    run = find_run(server.state, args["runId"])
-    if run.status is RunStatus.CANCELLED:
-        raise ApiError(409, "run_already_cancelled", "Run is already cancelled")
-    if run.status.ended:
-        raise ApiError(409, "run_already_ended", "Cannot cancel an ended run")
-    server.cancel_run(run.id)
-    return _v2(server, {"runId": run.id})
-
-
-async def invoke_function(server: DevServer, args: Object) -> types.CallToolResult:
-    """Start a function directly, without an event of its triggers."""
-    function = find_function(server.state, args["appId"], args["functionId"])
-    key = args.get("idempotencyKey")
-    for run in server.state.runs.values() if key else ():
-        if run.function.id == function.id and run.event.name == INVOKED and run.event.id == key:
-            body = answer(server.engine.clock.now(), {"runId": run.id})
-            return _result(f"REST API v2 returned HTTP 409: {_dump(body)}", body, is_error=True)
-    try:
-        run_id = server.invoke(None, function.id, args.get("data") or {}, event_id=key)
-    except ValueError as error:
-        raise ApiError(422, "function_skipped", f"Function invocation was skipped: {error}") from error
-    return _v2(server, {"runId": run_id})
-
-
-async def health(server: DevServer, _args: Object) -> types.CallToolResult:
-    """Say that the server is up."""
-    return _v2(server, {"status": "ok"})
-
-
 async def docs_elsewhere(_server: DevServer, _args: Object) -> types.CallToolResult:
     """Point at the documentation."""
     raise ToolError(DOCS_ELSEWHERE)
@@ -394,15 +278,12 @@ def _wrap(value: Json, key: str) -> Object | None:
     return {key: value}
 
 
-def _runs_page(server: DevServer, runs: list[Run], args: Object, most: int = 100) -> types.CallToolResult:
-    page, described = page_of(runs, args.get("cursor"), args.get("limit"), most)
-    shown = [run_view(run, include_output=args.get("includeOutput", False)) for run in page]
-    return _v2(server, shown, described)
+def _v2(operation: Operation) -> Handler:
+    async def handler(server: DevServer, args: Object) -> types.CallToolResult:
+        body = operation(server, args)
+        return _result(_dump(body), body)
 
-
-def _v2(server: DevServer, data: Json, page: Object | None = None) -> types.CallToolResult:
-    body = answer(server.engine.clock.now(), data, page)
-    return _result(_dump(body), body)
+    return handler
 
 
 def _dump(value: Json) -> str:
@@ -415,24 +296,24 @@ def _result(text: str, structured: Object | None, *, is_error: bool = False) -> 
 
 
 HANDLERS: dict[str, Handler] = {
-    "cancel_run": cancel_run,
-    "get_app": get_app,
-    "get_apps": get_apps,
-    "get_event_runs": get_event_runs,
-    "get_function": get_function,
-    "get_run": get_run,
+    "cancel_run": _v2(operations.cancel_run),
+    "get_app": _v2(operations.get_app),
+    "get_apps": _v2(operations.get_apps),
+    "get_event_runs": _v2(operations.get_event_runs),
+    "get_function": _v2(operations.get_function),
+    "get_run": _v2(operations.get_run),
     "get_run_status": get_run_status,
-    "get_run_trace": get_run_trace,
+    "get_run_trace": _v2(operations.get_run_trace),
     "grep_docs": docs_elsewhere,
-    "health": health,
-    "invoke_function": invoke_function,
+    "health": _v2(operations.health),
+    "invoke_function": _v2(operations.invoke_function),
     "invoke_function_sync": invoke_function_sync,
     "list_docs": docs_elsewhere,
-    "list_function_runs": list_function_runs,
-    "list_functions": list_functions,
-    "list_runs": list_runs,
+    "list_function_runs": _v2(operations.list_function_runs),
+    "list_functions": _v2(operations.list_functions),
+    "list_runs": _v2(operations.list_runs),
     "poll_run_status": poll_run_status,
     "read_doc": docs_elsewhere,
-    "rerun": rerun,
+    "rerun": _v2(operations.rerun),
     "send_event": send_event,
 }

@@ -48,8 +48,8 @@ def parse_functions(app_id: str, configs: list[Json]) -> list[Function]:
 def _function(app_id: str, config: dict[str, Any]) -> Function:
     step = next(iter(config["steps"].values()))
     url = urlsplit(step["runtime"]["url"])
-    if url.scheme not in ("http", "https"):
-        raise ValueError("only apps served over HTTP are supported here, not connect")
+    if url.scheme not in ("http", "https", "wss"):
+        raise ValueError(f"not an address that a function can be served at: {step['runtime']['url']}")
     flow = _flow(config)
     for text in _expressions(config):
         compile_expression(text)

@@ -5,17 +5,16 @@ Answers have the recorded shape, without the official server's cache: what is tr
 
 from __future__ import annotations
 
-import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from ulid import ULID
 
-from . import expressions
-from .state import ACCOUNT_ID, ENVIRONMENT_ID, Event, Run, RunStatus, iso
+from . import cancellations
+from .cancellations import error, is_ulid
+from .state import ENVIRONMENT_ID, Event, Run, RunStatus, iso
 
 if TYPE_CHECKING:
     from .server import DevServer
@@ -35,7 +34,7 @@ def routes(server: DevServer) -> list[Route]:
         Route("/v1/runs/{id}", api.cancel, methods=["DELETE"]),
         Route("/v1/runs/{id}/jobs", api.jobs),
         Route("/v1/apps/{app}/functions", api.app_functions),
-        Route("/v1/cancellations", api.cancellations, methods=["POST"]),
+        *cancellations.routes(server),
         Route("/v0/runs/{id}/batch", api.batch),
         Route("/v0/runs/{id}/actions", api.actions),
     ]
@@ -92,7 +91,7 @@ class _Rest:
             newest = _time(query.get("received_before"))
             oldest = _time(query.get("received_after"))
         except ValueError:
-            return _error(400, "Invalid query parameter")
+            return error(400, "Invalid query parameter")
         found = []
         for event in self._server.events(internal=bool(query.get("name"))):
             if query.get("name") and event.name != query["name"]:
@@ -108,32 +107,34 @@ class _Rest:
 
     async def event(self, request: Request) -> Response:
         event_id = request.path_params["id"]
-        if not _is_ulid(event_id):
-            return _error(400, f"Invalid event ID: {event_id}")
+        if not is_ulid(event_id):
+            return error(400, f"Invalid event ID: {event_id}")
         event = self._server.state.events.get(event_id)
-        return _error(404, "Event not found") if event is None else self._ok(event_body(event))
+        return error(404, "Event not found") if event is None else self._ok(event_body(event))
 
     async def event_runs(self, request: Request) -> Response:
         event_id = request.path_params["id"]
-        if not _is_ulid(event_id):
-            return _error(400, f"Invalid event ID: {event_id}")
+        if not is_ulid(event_id):
+            return error(400, f"Invalid event ID: {event_id}")
         return self._ok([run_body(run) for run in self._server.state.runs_of_event(event_id)])
 
     async def run(self, request: Request) -> Response:
         run = self._find(request)
-        return _error(404, "Run not found") if run is None else self._ok(run_body(run))
+        return error(404, "Run not found") if run is None else self._ok(run_body(run))
 
     async def cancel(self, request: Request) -> Response:
-        run = self._find(request)
-        if run is None:
-            return _error(404, "Run not found")
-        self._server.cancel_run(run.id)
-        return Response(status_code=204)
+        run_id = request.path_params["id"]
+        if not is_ulid(run_id):
+            return error(400, f"Invalid run ID: {run_id}")
+        if run_id not in self._server.state.runs:
+            return error(404, f"Unable to load function run: {run_id}")
+        self._server.cancel_run(run_id)
+        return Response(media_type="application/json")
 
     async def jobs(self, request: Request) -> Response:
         run = self._find(request)
         if run is None:
-            return _error(404, "Run not found")
+            return error(404, "Run not found")
         live = self._server.engine.live.get(run.id)
         timers = live.timers.items() if live else ()
         return self._ok([{"run_at": iso(timer.when), "kind": name} for name, timer in timers])
@@ -141,68 +142,20 @@ class _Rest:
     async def app_functions(self, request: Request) -> Response:
         app = self._server.state.apps.get(request.path_params["app"])
         if app is None:
-            return _error(404, "App not found")
+            return error(404, "App not found")
         functions = [{"id": f.uuid, "slug": f.id, "name": f.name} for f in self._server.functions(app.id)]
         return self._ok(functions)
 
-    async def cancellations(self, request: Request) -> Response:
-        try:
-            body = json.loads(await request.body())
-            app_id, function_id = body["app_id"], body["function_id"]
-            before, after = _time(body["started_before"]), _time(body.get("started_after"))
-        except (ValueError, TypeError, KeyError) as error:
-            return _error(400, f"Invalid cancellation request: {error}")
-        engine = self._server.engine
-        now = engine.clock.now()
-        if before is None or before > now + timedelta(seconds=5).total_seconds():
-            return _error(400, "started_before must be in the past")
-        function = self._server.state.find_function(function_id, app_id)
-        if function is None:
-            return _error(404, "function not found")
-        for live in list(engine.live.values()):
-            run = live.run
-            in_time = (after or 0.0) <= run.queued_at <= before
-            if run.function.id == function.id and in_time:
-                context = {"event": run.event.payload()}
-                if expressions.holds(body.get("if"), context):
-                    engine.cancel(live, "in bulk")
-        return JSONResponse(
-            {
-                "data": {
-                    "id": str(ULID.from_timestamp(now)),
-                    "account_id": ACCOUNT_ID,
-                    "environment_id": ENVIRONMENT_ID,
-                    "function_id": function.uuid,
-                    "started_after": body.get("started_after"),
-                    "started_before": body["started_before"],
-                    "if": body.get("if"),
-                }
-            },
-            201,
-        )
-
     async def batch(self, request: Request) -> Response:
         run = self._find(request)
-        return _error(404, "Run not found") if run is None else JSONResponse([e.payload() for e in run.events])
+        return error(404, "Run not found") if run is None else JSONResponse([e.payload() for e in run.events])
 
     async def actions(self, request: Request) -> Response:
         run = self._find(request)
-        return _error(404, "Run not found") if run is None else JSONResponse(run.memos)
+        return error(404, "Run not found") if run is None else JSONResponse(run.memos)
 
     def _find(self, request: Request) -> Run | None:
         return self._server.state.runs.get(request.path_params["id"])
-
-
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"error": message, "status": status}, status)
-
-
-def _is_ulid(text: str) -> bool:
-    try:
-        ULID.from_str(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _time(text: str | None) -> float | None:

@@ -70,6 +70,18 @@ class Scheduler:
         self._quiet.clear()
         task.add_done_callback(self._ended)
 
+    def park(self, task: asyncio.Task[None]) -> None:
+        """Count a spawned task as not in flight: nothing but time, or somebody from outside, can end its wait."""
+        self._tasks.discard(task)
+        if not self._tasks:
+            self._quiet.set()
+
+    def unpark(self, task: asyncio.Task[None]) -> None:
+        """Count a parked task as in flight again; call it before what ends its wait."""
+        if not task.done():
+            self._tasks.add(task)
+            self._quiet.clear()
+
     async def settle(self, timeout: float = 120.0) -> None:  # noqa: ASYNC109
         """Return when nothing is in flight and nothing is due now.
 

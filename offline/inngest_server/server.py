@@ -10,17 +10,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
 
-from . import sync
+from . import rerun, sync
+from .connect_gateway import Gateway
 from .engine import Engine, InvalidEventError
 from .http_api import create_app
 from .ops import INVOKED
+from .realtime import Realtime
 from .state import App, Event, Function, Json, Run, State
 
 
@@ -72,6 +73,8 @@ class DevServer:
         seed: int | None = None,
     ) -> None:
         self.engine = Engine(seed)
+        self.gateway = Gateway(self.engine)
+        self.realtime = Realtime(self.engine.clock)
         self.host = host
         self.port = port
         self._options = {"discovery": discovery, "poll": poll, "interval": poll_interval}
@@ -102,7 +105,7 @@ class DevServer:
             raise
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
-            create_app(self), log_level="error", access_log=False, timeout_graceful_shutdown=1, ws="none"
+            create_app(self), log_level="error", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio"
         )
         self._http = _Server(config)
         self._tasks.append(asyncio.create_task(self._http.serve(sockets=[listener])))
@@ -118,6 +121,8 @@ class DevServer:
         """Stop listening and forget everything."""
         for task in self._tasks[1:]:
             task.cancel()
+        self.realtime.close()
+        await self.gateway.close()
         await self.engine.scheduler.close()
         if self._http is not None:
             self._http.stop()
@@ -216,23 +221,11 @@ class DevServer:
         return self.engine.receive({"name": INVOKED, "data": data, "user": user, "id": event_id})
 
     def rerun(self, run_id: str, from_step: str | None = None) -> str:
-        """Run the same events again as a new run; return its id.
+        """Run the same event again as a new run; return its id. See `rerun.rerun`.
 
-        With `from_step` (a step's name or hashed id) the new run keeps the results of the steps whose results came
-        in before that one's. Raises `NotFoundError` for an unknown run or step, `ValueError` when several steps have
-        that name or a running singleton keeps the new run out.
+        Raises `NotFoundError` for an unknown run, and what `rerun.rerun` raises.
         """
-        run = self.run(run_id)
-        kept = run.stack[: _position(run, from_step)] if from_step else []
-        again = self.engine.start_run(run.function, run.events, run.batch_id, run.id)
-        if again is None:
-            raise ValueError(f"a run of the singleton {run.function.id} is active")
-        # Its first request has only been queued: it will carry these.
-        again.stack.extend(kept)
-        for step_id in kept:
-            again.memos[step_id] = run.memos[step_id]
-            again.steps[step_id] = replace(run.steps[step_id])
-        return again.id
+        return rerun.rerun(self.engine, self.run(run_id), from_step).id
 
     def cancel_run(self, run_id: str) -> Run:
         """Cancel a run; one that has ended stays as it is. Raises `NotFoundError`."""
@@ -265,17 +258,6 @@ class DevServer:
     def apps(self) -> list[App]:
         """Apps that have registered."""
         return list(self.state.apps.values())
-
-
-def _position(run: Run, name: str) -> int:
-    """How many results were in before that of the step called `name`."""
-    found = {name} if name in run.steps else {step.id for step in run.steps.values() if step.name == name}
-    if not found:
-        raise NotFoundError(f"no step {name} in run {run.id}")
-    if len(found) > 1:
-        raise ValueError(f"several steps are called {name}")
-    (step_id,) = found
-    return run.stack.index(step_id) if step_id in run.stack else len(run.stack)
 
 
 def _problem(event: Json) -> str | None:

@@ -177,6 +177,47 @@ async def test_a_batch_starts_when_it_is_full_or_its_time_is_over(world: World) 
     assert all(run.batch_id for run in world.runs("collector"))
 
 
+async def test_only_events_that_meet_the_condition_wait_for_a_batch(world: World) -> None:
+    batch = inngest.Batch(max_size=50, timeout=timedelta(seconds=30), key="event.data.k", if_exp="event.data.n > 2")
+    collecting(world, batch_events=batch)
+    await world.start()
+    for number in (1, 3, 2, 4):
+        world.send("go", k="a", n=number)
+    world.send("go", k="a", n="not a number")
+    await world.server.settle()
+    assert sorted(str(batch[0]["n"]) for batch in world.log) == ["1", "2", "not a number"]
+    await world.advance(seconds=30)
+    assert [event["n"] for event in world.log[-1]] == [3, 4]
+    assert [bool(run.batch_id) for run in world.runs("collector")] == [False, False, False, True]
+
+
+async def test_a_batch_does_not_mind_a_repeated_event_id(world: World) -> None:
+    collecting(world, batch_events=inngest.Batch(max_size=3, timeout=timedelta(seconds=30)))
+    await world.start()
+    for number in range(3):
+        world.send("go", event_id="same", number=number)
+    await world.server.settle()
+    assert [[event["number"] for event in batch] for batch in world.log] == [[0, 1, 2]]
+
+
+async def test_a_debounce_does_not_mind_a_repeated_event_id(world: World) -> None:
+    collecting(world, debounce=inngest.Debounce(period=timedelta(seconds=3)))
+    await world.start()
+    for number in range(2):
+        world.send("go", event_id="same", number=number)
+        await world.advance(seconds=4)
+    assert world.log == [[{"number": 0}], [{"number": 1}]]
+
+
+async def test_a_repeated_event_id_uses_up_no_rate_limit(world: World) -> None:
+    collecting(world, rate_limit=inngest.RateLimit(limit=10, period=timedelta(minutes=10)))
+    await world.start()
+    for event_id in ("a", "a", "b", "c"):
+        world.send("go", event_id=event_id, id=event_id)
+    await world.server.settle()
+    assert world.log == [[{"id": "a"}], [{"id": "b"}]], "ten in ten minutes are two at once, then one a minute"
+
+
 async def test_a_singleton_skips_while_one_runs(world: World) -> None:
     @world.on("go", singleton=inngest.Singleton(mode="skip", key="event.data.k"))
     async def single(ctx: inngest.Context) -> None:

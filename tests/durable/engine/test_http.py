@@ -117,7 +117,7 @@ async def test_runs_are_cancelled_in_bulk_by_function_time_and_expression(
     await world.advance(minutes=1)
     await world.sent("go", k="a")
     body = {"app_id": "app", "function_id": "sleeper", "started_before": before, "if": "event.data.k == 'a'"}
-    assert (await http.post("/v1/cancellations", json=body)).status_code == 201
+    assert (await http.post("/v1/cancellations", json=body)).status_code == 200
     assert [run.status for run in world.runs("sleeper")] == [RunStatus.CANCELLED, RunStatus.RUNNING, RunStatus.RUNNING]
     assert (await http.post("/v1/cancellations", json=body | {"function_id": "x"})).status_code == 404
     assert (await http.post("/v1/cancellations", json={"app_id": "app"})).status_code == 400
@@ -145,7 +145,7 @@ async def test_a_registration_that_cannot_work_is_refused_with_the_reason(http: 
 
 
 async def test_what_it_does_not_serve_names_the_official_server(http: httpx.AsyncClient) -> None:
-    for path in ("/v0/connect/start", "/v9/anything"):
+    for path in ("/v1/signals", "/v9/anything"):
         answer = await http.post(path)
         assert answer.status_code == 404
         assert "inngest-cli@latest" in answer.text

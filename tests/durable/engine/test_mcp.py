@@ -249,7 +249,7 @@ async def test_runs_can_be_filtered(call: Tools) -> None:
     _, waiting = await call.send("t/wait", k="never")
     assert [r["id"] for r in (await call("list_runs", status=["RUNNING"]))["data"]] == [waiting]
     assert [r["id"] for r in (await call("list_function_runs", appId="rec", functionId="multi"))["data"]] == [done]
-    assert (await call("list_runs", appId=["another"]))["data"] == []
+    assert "data" not in await call("list_runs", appId=["another"])
 
 
 async def test_invoking_starts_one_run_and_an_idempotency_key_no_second_one(call: Tools) -> None:

@@ -132,6 +132,53 @@ async def test_a_cron_follows_its_time_zone(world: World) -> None:
     assert (tick.astimezone(UTC).hour, tick.minute) == (3, 45)
 
 
+@pytest.mark.parametrize(("change", "before", "after"), [("2027-03-28", 8, 7), ("2027-10-31", 7, 8)])
+async def test_a_cron_keeps_its_local_hour_over_a_change_of_the_clocks(
+    world: World, change: str, before: int, after: int
+) -> None:
+    @world.on(inngest.TriggerCron(cron="TZ=Europe/Paris 0 9 * * *"))
+    async def daily(ctx: inngest.Context) -> Any:
+        return ctx.event.id
+
+    day = datetime.fromisoformat(change).replace(tzinfo=UTC)
+    world.server.engine.clock.jump_to((day - timedelta(days=1)).timestamp())
+    await world.start()
+    await world.advance(days=3)
+    ticks = [datetime.fromisoformat(run.output) for run in world.runs("daily")]
+    assert [tick.hour for tick in ticks] == [before, after, after]
+    assert [tick.date() for tick in ticks] == [day.date() + timedelta(days=n) for n in (-1, 0, 1)]
+
+
+async def test_a_tick_missed_while_the_app_was_down_runs_when_it_is_back(world: World) -> None:
+    @world.on(inngest.TriggerCron(cron="0 9 * * *"))
+    async def daily(ctx: inngest.Context) -> Any:
+        return [ctx.event.id, ctx.attempt]
+
+    await world.start()
+    await world.stop()
+    to_nine = (9 * 3600 - world.server.now().timestamp()) % 86_400
+    await world.advance(seconds=to_nine + 1)
+    run = world.run("daily")
+    (missed,) = run.attempts
+    assert (missed.error or {})["message"].startswith("Unable to reach SDK URL")
+    await world.start()
+    await world.advance(minutes=1)
+    assert (run.status, run.output) == (RunStatus.COMPLETED, [run.event.id, 1])
+
+
+async def test_a_run_of_a_cron_may_sleep_past_the_next_tick(world: World) -> None:
+    @world.on(inngest.TriggerCron(cron="0 * * * *"))
+    async def hourly(ctx: inngest.Context) -> Any:
+        await ctx.step.sleep("nap", timedelta(minutes=90))
+        return ctx.event.id
+
+    await world.start()
+    await world.advance(hours=4)
+    done = [run for run in world.runs("hourly") if run.status is RunStatus.COMPLETED]
+    assert [run.output for run in done] == [run.event.id for run in done]
+    assert (len(world.runs("hourly")), len(done)) in {(4, 2), (4, 3)}
+
+
 async def test_a_cron_that_a_sync_removes_stops(world: World) -> None:
     @world.on(inngest.TriggerCron(cron="0 * * * *"))
     async def hourly(ctx: inngest.Context) -> None:

@@ -1,0 +1,30 @@
+"""Concept 6: step.run.
+
+The failure: the process dies after the fourth of five things. Whoever starts it again looks up the customer again,
+pays the model again and, if the reply was sent just before, writes to the customer twice.
+
+The idea: each thing is a step. The engine calls the function anew after every step and hands it the results so far, so
+that a finished step returns its remembered result and its body does not run again, in this process or another one.
+"""
+
+import inngest
+
+from concepts import outside
+from concepts.shelf import client
+
+
+async def write_reply(email: str, tier: str) -> str:
+    """The costly one: a model's answer."""
+    return await outside.ask_model(f"{tier} customer writes: {email}")
+
+
+@client.create_function(fn_id="answer-in-five-steps", trigger=inngest.TriggerEvent(event="concepts/steps.email"))
+async def answer_in_five_steps(ctx: inngest.Context) -> str:
+    """The support conversation: look up, announce, write, send, close."""
+    customer_id, email = str(ctx.event.data["customer_id"]), str(ctx.event.data["email_text"])
+    customer = await ctx.step.run("look-up-customer", outside.look_up, customer_id)
+    await ctx.step.run("announce", outside.tell_team, f"{customer_id} has written")
+    reply = await ctx.step.run("write-reply", write_reply, email, customer["tier"])
+    await ctx.step.run("send-reply", outside.send_mail, customer_id, reply)
+    await ctx.step.run("close", outside.tell_team, f"{customer_id} has an answer")
+    return reply

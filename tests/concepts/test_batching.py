@@ -1,0 +1,87 @@
+"""Concept 13 proven by the calls to the database. Runs without a database, a model or a network."""
+
+from typing import Any
+from uuid import uuid4
+
+import inngest
+import pytest
+
+from concepts import outside
+from concepts.shelf import client
+from tests.concepts.shelf import Shelf
+
+
+async def opened(count: int, account_id: str = "acme") -> list[str]:
+    """So many openings; their ids."""
+    name, data = "concepts/batching.mail-opened", {"account_id": account_id}
+    ids = [f"{account_id}-{uuid4()}" for _ in range(count)]
+    await client.send([inngest.Event(id=event_id, name=name, data=data) for event_id in ids])
+    return ids
+
+
+def bulk() -> list[dict[str, Any]]:
+    return [rows for rows in outside.asked("store") if not any(key.startswith("single-") for key in rows)]
+
+
+def single() -> list[dict[str, Any]]:
+    return [rows for rows in outside.asked("store") if any(key.startswith("single-") for key in rows)]
+
+
+async def test_fifty_events_are_one_bulk_call_instead_of_fifty(shelf: Shelf) -> None:
+    ids = await opened(50)
+    await shelf.until(lambda: len(bulk()) == 1 and len(single()) == 50, "both have stored all")
+    assert sorted(bulk()[0]) == sorted(ids)
+
+
+async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) -> None:
+    await opened(49)
+    await shelf.past(seconds=20)
+    assert bulk() == []
+    await shelf.past(seconds=11)
+    await shelf.until(lambda: len(bulk()) == 1, "the batch")
+    assert len(bulk()[0]) == 49
+
+
+async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
+    await opened(51)
+    await shelf.past(seconds=31)
+    await shelf.until(lambda: len(bulk()) == 2, "both batches")
+    assert [len(rows) for rows in bulk()] == [50, 1]
+
+
+async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
+    await opened(30, "acme")
+    await opened(30, "globex")
+    await shelf.past(seconds=31)
+    await shelf.until(lambda: len(bulk()) == 2, "both batches")
+    assert [{row["account_id"] for row in rows.values()} for rows in bulk()] in (
+        [{"acme"}, {"globex"}],
+        [{"globex"}, {"acme"}],
+    )
+
+
+async def test_what_does_not_meet_the_condition_does_not_wait_for_others(shelf: Shelf) -> None:
+    live = await opened(3, "live-demo")
+    await opened(3, "acme")
+    await shelf.until(lambda: len(bulk()) >= 3, "the live demo's")
+    await shelf.settle()
+    assert sorted(key for rows in bulk() for key in rows) == sorted(live)
+    assert [len(rows) for rows in bulk()] == [1, 1, 1]
+
+
+async def test_a_batch_is_retried_whole_and_stores_nothing_twice(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = outside.store
+
+    async def stores_and_dies(rows: dict[str, Any]) -> int:
+        new = await store(rows)
+        if len(rows) == 50 and len(bulk()) == 1:
+            raise ConnectionError("the process dies after the write")
+        return new
+
+    monkeypatch.setattr(outside, "store", stores_and_dies)
+    ids = await opened(50)
+    await shelf.past_retries()
+    await shelf.until(lambda: len(bulk()) == 2, "the retry")
+    first, second = bulk()
+    assert sorted(first) == sorted(second) == sorted(ids)
+    assert sorted(key for key in outside.stored if not key.startswith("single-")) == sorted(ids)

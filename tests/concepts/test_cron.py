@@ -1,0 +1,217 @@
+"""Concept 2 proven by ticks, runs and rows: time is the stand-in's, the tables are a real Postgres's."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import inngest
+import pytest
+
+import db
+from concepts import cron
+from offline.inngest_server import DevServer
+from tests.concepts.programs import apart, serving
+from tests.concepts.shelf import Shelf
+from tests.durable.driver import OFFICIAL
+from tests.ledger import rewrite
+
+PARIS = ZoneInfo("Europe/Paris")
+MONDAY = 0
+
+
+@asynccontextmanager
+async def clock_at(when: datetime, *functions: inngest.Function[Any]) -> AsyncIterator[DevServer]:
+    """An engine whose clock stands at `when` before it hears of these functions, so that no tick lies behind them."""
+    if OFFICIAL:
+        pytest.skip("the official server's clock cannot be moved")
+    async with DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False) as engine:
+        await engine.advance(when - engine.now())
+        async with serving(functions):
+            yield engine
+
+
+def outputs(engine: DevServer, function: inngest.Function[Any]) -> list[Any]:
+    """What the function's runs returned, oldest first."""
+    runs = [run for run in reversed(engine.runs()) if run.function.local_id == function.local_id]
+    return [run.output for run in runs]
+
+
+def next_day(weekday: int | None = None, *, hour: int = 0, minute: int = 0) -> datetime:
+    """The next such time in UTC, tomorrow or later."""
+    day = datetime.now(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
+    while weekday is not None and day.weekday() != weekday:
+        day += timedelta(days=1)
+    return day
+
+
+def change_of_clocks(hours: int) -> datetime:
+    """Midnight, UTC, a day before the one on which the clocks in Paris are next put forward (1) or back (-1)."""
+    eve = next_day()
+    while offset(eve + timedelta(days=2)) - offset(eve + timedelta(days=1)) != timedelta(hours=hours):
+        eve += timedelta(days=1)
+    return eve
+
+
+def offset(when: datetime) -> timedelta:
+    found = when.astimezone(PARIS).utcoffset()
+    assert found is not None
+    return found
+
+
+def ticks(texts: list[str]) -> list[datetime]:
+    return [datetime.fromisoformat(text.rpartition(" ")[2]) for text in texts]
+
+
+async def test_every_day_at_nine_there_is_one_run_and_its_event_is_the_tick() -> None:
+    tomorrow = next_day(hour=8, minute=59)
+    async with clock_at(tomorrow, cron.daily_digest) as engine:
+        await engine.advance(timedelta(minutes=2))
+        assert outputs(engine, cron.daily_digest) == [f"digest of {tomorrow:%Y-%m-%d}T09:00:00Z"]
+        await engine.advance(timedelta(days=3))
+        assert [tick.time().isoformat() for tick in ticks(outputs(engine, cron.daily_digest))] == ["09:00:00"] * 4
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_nine_in_paris_stays_nine_when_the_clocks_change(hours: int) -> None:
+    async with clock_at(change_of_clocks(hours), cron.daily_digest, cron.shop_in_paris) as engine:
+        await engine.advance(timedelta(days=2))
+        before, after = ticks([opened for opened, _ in outputs(engine, cron.shop_in_paris)])
+        assert [tick.astimezone(PARIS).hour for tick in (before, after)] == [9, 9]
+        assert after - before == timedelta(hours=24 - hours)
+        before, after = ticks(outputs(engine, cron.daily_digest))
+        assert [tick.hour for tick in (before, after)] == [9, 9]
+        assert after.astimezone(PARIS).hour - before.astimezone(PARIS).hour == hours
+
+
+async def test_a_tick_missed_while_the_app_was_down_runs_when_it_is_back(shelf: Shelf) -> None:
+    async with apart() as program:
+        await program.start()
+        program.kill()
+        # Both skip where the clock cannot be moved.
+        await shelf.advance(minutes=0)
+        assert shelf.stand_in
+        nine = shelf.stand_in.now().replace(hour=9, minute=0, second=0, microsecond=0)
+        nine += timedelta(days=nine <= shelf.stand_in.now())
+        await shelf.stand_in.advance(nine - shelf.stand_in.now() + timedelta(hours=4))
+        assert [run["status"] for run in await shelf.runs("cron-daily-digest")] == ["RUNNING"]
+        await program.start()
+        await shelf.advance(hours=3)
+        assert await shelf.outputs("cron-daily-digest") == [f"digest of {nine:%Y-%m-%d}T09:00:00Z"]
+        assert len(await shelf.runs("cron-daily-digest")) == 1
+
+
+async def test_a_run_of_a_cron_sleeps_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    turned: list[str] = []
+
+    async def turn_sign(side: str, tick: str) -> str:
+        turned.append(side)
+        return tick
+
+    monkeypatch.setattr(cron, "turn_sign", turn_sign)
+    morning = next_day().astimezone(PARIS).replace(hour=8, minute=59)
+    async with clock_at(morning, cron.shop_in_paris) as engine:
+        await engine.advance(timedelta(hours=8))
+        assert turned == ["open"]
+        await engine.advance(timedelta(minutes=2))
+        assert turned == ["open", "closed"]
+
+
+async def test_a_cron_is_invoked_by_hand_at_any_time(shelf: Shelf) -> None:
+    await shelf.invoke("concepts-cron-daily-digest")
+    [output] = await shelf.outputs("cron-daily-digest")
+    assert output.startswith("digest of ")
+    await shelf.settle()
+    assert len(await shelf.runs("cron-daily-digest")) == 1
+
+
+# The weekly report
+
+
+async def audited(action: str, at: datetime, event_id: str = "", *, times: int = 1) -> None:
+    """Rows of the audit trail as of then."""
+    for number in range(times):
+        key = f"{action}-{at}-{number}-{event_id}"
+        await db.fetch(
+            "insert into audit_log (key, action, run_id, detail, created_at)"
+            " values ($1, $2, $1, jsonb_build_object('event_id', $3::text), $4) returning id",
+            key, action, event_id or key, at,
+        )  # fmt: skip
+
+
+async def decided(decision: str, at: datetime, after_seconds: float) -> None:
+    """A refund that was decided then."""
+    await rewrite(
+        "insert into refunds (request_id, run_id, call_id, customer_id, order_id, amount_cents, reason, digest, status,"
+        " requested_at, expires_at, decision, decided_by, decided_at, approved_cents)"
+        " values ($1, $1, $1, 'cust_001', $1, 100, 'late', '', $2, $3, $4, $2, 'grace', $4,"
+        " case when $2 = 'approved' then 100 end) returning id",
+        f"{at}-{after_seconds}", decision, at - timedelta(seconds=after_seconds), at,
+    )  # fmt: skip
+
+
+def week(monday: datetime, *counts: int, median: float | None = None, slowest: float | None = None) -> dict[str, Any]:
+    names = ("conversations", "refunds_issued", "refunds_blocked")
+    times = {"approval_seconds_median": median, "approval_seconds_slowest": slowest}
+    return {"week": f"{monday:%Y-%m-%d}"} | dict(zip(names, counts or (0, 0, 0), strict=True)) | times
+
+
+async def some_rows(monday: datetime) -> list[dict[str, Any]]:
+    """Rows around and in the weeks before that Monday; the report they make."""
+    last, second_last, fourth_last, fifth_last = (monday - timedelta(weeks=weeks) for weeks in (1, 2, 4, 5))
+    instant, noon = timedelta(microseconds=1), timedelta(hours=12)
+    await audited("message_received", last, times=3)
+    await audited("message_received", last + noon, "an email")
+    await audited("message_received", last + 2 * noon, "an email")  # the same, its run repeated
+    await audited("refund_issued", monday - instant, times=2)
+    await audited("refund_blocked", last + noon)
+    await audited("message_sent", last + noon, times=5)
+    await audited("message_received", last - instant)
+    await audited("refund_blocked", second_last, times=2)
+    await audited("message_received", monday)
+    await audited("message_received", fourth_last)
+    await audited("message_received", fourth_last - instant)
+    for decision, at, seconds in [
+        ("approved", last + noon, 60.5), ("rejected", last + noon, 600), ("approved", monday - instant, 90),
+        ("approved", last, 3600), ("expired", last + noon, 14400), ("approved", monday, 7),
+        ("approved", second_last + noon, 30), ("approved", fifth_last, 5),
+    ]:  # fmt: skip
+        await decided(decision, at, seconds)
+    return [
+        week(fourth_last, 1, 0, 0),
+        week(monday - timedelta(weeks=3)),
+        week(second_last, 1, 0, 2, median=30, slowest=30),
+        week(last, 4, 2, 1, median=345, slowest=3600),
+    ]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(hours=9), timedelta(days=7, microseconds=-1000)])
+async def test_the_report_counts_the_rows_of_each_of_the_four_weeks_before(later: timedelta) -> None:
+    monday = datetime(2026, 3, 2, tzinfo=UTC)
+    report = await some_rows(monday)
+    assert await cron.read_weeks(int((monday + later).timestamp() * 1000)) == report
+
+
+@pytest.mark.usefixtures("database")
+async def test_the_report_is_made_on_mondays_at_nine_as_json() -> None:
+    sunday = next_day(MONDAY) - timedelta(days=1)
+    report = await some_rows(sunday + timedelta(days=1))
+    async with clock_at(sunday, cron.weekly_report) as engine:
+        await engine.advance(timedelta(days=1, hours=8, minutes=59))
+        assert engine.runs() == []
+        await engine.advance(timedelta(minutes=2))
+        assert outputs(engine, cron.weekly_report) == [report]
+        await engine.advance(timedelta(days=6))
+        assert len(engine.runs()) == 1
+
+
+@pytest.mark.usefixtures("database")
+async def test_the_report_can_be_asked_for_by_hand(shelf: Shelf) -> None:
+    now = datetime.now(UTC)
+    report = await some_rows(now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday()))
+    await shelf.invoke("concepts-cron-weekly-report")
+    assert await shelf.outputs("cron-weekly-report") == [report]

@@ -1,0 +1,90 @@
+"""Concept 5 proven by which runs were executed. Runs without a database, a model or a network."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from uuid import uuid4
+
+import inngest
+import pytest
+
+from concepts import outside
+from tests.concepts.shelf import Shelf
+
+CANCELLED = {"order_id": "A-1001", "cents": 4900, "customer_id": "cust_002"}
+CHILDREN = 5000
+
+
+async def test_three_subscribers_of_one_event_each_have_a_run(shelf: Shelf) -> None:
+    await shelf.send("concepts/fan_out.order_cancelled", CANCELLED)
+    for function in ("fan-out-refund-order", "fan-out-restock", "fan-out-confirm"):
+        await shelf.ended(function)
+    assert sorted(name for name, _ in outside.calls) == ["pay", "send_mail", "tell_team"]
+
+
+async def test_a_subscriber_that_fails_fails_alone(shelf: Shelf) -> None:
+    outside.fail("send_mail", inngest.NonRetriableError("no such mailbox"))
+    await shelf.send("concepts/fan_out.order_cancelled", CANCELLED)
+    await shelf.ended("fan-out-confirm", "FAILED")
+    await shelf.ended("fan-out-refund-order")
+    await shelf.ended("fan-out-restock")
+    assert outside.paid == [("A-1001", 4900)]
+    assert outside.asked("tell_team") == ["restock A-1001"]
+
+
+async def test_one_step_starts_5000_children_each_once(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", outside.logger.name)
+    letter = f"letter {uuid4()}"
+    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": CHILDREN})
+    async with asyncio.timeout(100):
+        while len(outside.calls) < CHILDREN:
+            await asyncio.sleep(0.05)
+    await shelf.settle()
+    assert Counter(outside.asked("send_mail")) == {(f"cust_{n:05}", letter): 1 for n in range(CHILDREN)}
+
+
+async def test_a_parent_that_fans_out_again_starts_nobody_again(shelf: Shelf) -> None:
+    letter = f"letter {uuid4()}"
+    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": 20})
+    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": 21})
+    await shelf.ended("fan-out-send-letter", count=2)
+    await shelf.asked("send_mail", 21)
+
+
+class Gate:
+    """Where the investigation stands still until it is let through."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def ask_model(self, prompt: str) -> str:
+        self.reached.set()
+        await self.opened.wait()
+        return "It was lost."
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    monkeypatch.setattr(outside, "ask_model", gate.ask_model)
+    yield gate
+    gate.opened.set()
+
+
+async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, gate: Gate) -> None:
+    await shelf.send("concepts/fan_out.question", {"order_id": "A-1001"})
+    await gate.reached.wait()
+    [asking] = await shelf.runs("fan-out-ask-and-wait")
+    assert asking["status"] == "RUNNING"
+    gate.opened.set()
+    [asking] = await shelf.ended("fan-out-ask-and-wait")
+    assert "It was lost." in asking["output"]
+
+
+async def test_send_event_does_not_wait(shelf: Shelf, gate: Gate) -> None:
+    await shelf.send("concepts/fan_out.hint", {"order_id": "A-1001"})
+    await gate.reached.wait()
+    await shelf.ended("fan-out-pass-on")
+    assert [run["status"] for run in await shelf.runs("fan-out-investigate")] == ["RUNNING"]
+    gate.opened.set()
+    await shelf.ended("fan-out-investigate")

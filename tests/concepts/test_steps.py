@@ -1,0 +1,39 @@
+"""Concept 6 proven by what was executed, in one process and over the death of one. Runs without any account."""
+
+import pytest
+
+from concepts import outside
+from tests.concepts.programs import apart
+from tests.concepts.shelf import Shelf
+
+EMAIL = {"customer_id": "cust_002", "email_text": "Where is my order?"}
+CONVERSATION = ["look_up", "tell_team", "ask_model", "send_mail", "tell_team"]
+
+
+def called() -> list[str]:
+    return [name for name, _ in outside.calls]
+
+
+async def test_the_body_of_each_of_the_five_steps_runs_once(shelf: Shelf) -> None:
+    await shelf.send("concepts/steps.email", EMAIL)
+    [output] = await shelf.outputs("answer-in-five-steps")
+    assert called() == CONVERSATION
+    reply = "answer 1 to: pro customer writes: Where is my order?"
+    assert outside.asked("send_mail") == [("cust_002", reply)]
+    assert output == reply
+
+
+@pytest.mark.parametrize(("dies_after", "done"), [("ask_model", 3), ("send_mail", 4)])
+async def test_a_killed_process_resumes_in_another_at_the_step_it_died_in(
+    shelf: Shelf, dies_after: str, done: int
+) -> None:
+    """SIGKILL after the call and before the engine heard of it: that one step is repeated, those before it are not."""
+    async with apart() as program:
+        await program.start(die_after=dies_after)
+        await shelf.send("concepts/steps.email", EMAIL)
+        await program.died()
+        assert called() == CONVERSATION[:done]
+        await program.start()
+        await shelf.past_retries()
+        await shelf.ended("answer-in-five-steps")
+    assert called() == CONVERSATION[:done] + CONVERSATION[done - 1 :]

@@ -29,7 +29,7 @@ async def notify_support(event: inngest.Event) -> dict[str, bool]:
     names = ("customer_id", "order_id", "charge_id", "reason", "status")
     facts = {name: _text({**data, **(row or {})}, name) for name in names}
     known = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in facts.items() if value)
-    with steps.retries_that_fit():
+    with steps.retries_that_fit_a_chat():
         told = await notify.post(
             [
                 (

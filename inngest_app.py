@@ -1,8 +1,8 @@
 """The nervous system around the worker: it wakes on events, survives crashes, keeps its balance, waits for people.
 
 The worker knows nothing of this file. Each `ctx.step.run` is done once and remembered; what stands between steps runs
-again at every call, so it only passes remembered values on. What the steps do is in `steps.py`. Regions carry the
-number of the Decision that adds them.
+again at every call, so it only passes remembered values on. What the steps do is in `steps.py`. Regions and lines
+carry the number of the Decision that adds them, or `doors` for what goes beyond the course.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ import refunds
 import settings
 import steps
 import worker
-from doors import catch_up, desk, webhooks
+from doors import catch_up, desk, health, mail, notify, webhooks
 
 load_dotenv()
 logger = logging.getLogger("customer-support")
@@ -37,7 +37,14 @@ logger = logging.getLogger("customer-support")
 
 # region D1: the client, and what remains of an email that failed
 DEV = settings.is_dev()
-settings.check()
+settings.check(
+    db.database_url,
+    payments.provider,
+    mail.check_settings,
+    notify.check_settings,
+    desk.check_settings,  # doors
+    webhooks.check_settings,  # doors
+)
 # Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
 key = os.environ.get("ENCRYPTION_KEY")
 client = inngest.Inngest(
@@ -158,16 +165,13 @@ async def handle_customer_email(ctx: inngest.Context) -> dict[str, Any]:
     """One email: received, answered, and if money is to move, not before a person has said yes."""
     await ctx.step.run("audit-received", steps.audit_received, ctx.event, ctx.run_id)
     ticket = worker.Ticket(customer_id=str(ctx.event.data["customer_id"]), run_id=ctx.run_id)
+    # before D2: outcome = await worker.answer(str(ctx.event.data["email_text"]), ticket)
     outcome = await ctx.step.run("run-agent", steps.run_agent, str(ctx.event.data["email_text"]), ticket)  # D2
     outcome = await pass_the_gate(ctx, ticket, outcome)  # D5
-    await ctx.step.run("audit-sent", steps.audit_sent, ticket, ctx.event, outcome["reply"] or "", ctx.attempt)
+    await ctx.step.run(
+        "audit-sent", steps.audit_sent, ticket, ctx.event, outcome["reply"] or steps.FOLLOW_UP, ctx.attempt
+    )
     return {"reply": outcome["reply"]}
-
-
-@client.create_function(fn_id="record-unmatched-email", trigger=inngest.TriggerEvent(event="customer/email.unmatched"))
-async def record_unmatched_email(ctx: inngest.Context) -> None:
-    """An email from an address that is no customer's is a person's to answer."""
-    await ctx.step.run("audit-unmatched", steps.audit_unmatched, ctx.event)
 
 
 # endregion D1
@@ -203,7 +207,14 @@ async def customer_health_check(ctx: inngest.Context) -> None:
 # endregion D3
 
 
-# region After the payment: three who hear of the same event, and fail independently
+# region doors: what comes in beside emails of customers
+@client.create_function(fn_id="record-unmatched-email", trigger=inngest.TriggerEvent(event="customer/email.unmatched"))
+async def record_unmatched_email(ctx: inngest.Context) -> None:
+    """An email from an address that is no customer's is a person's to answer."""
+    await ctx.step.run("audit-unmatched", steps.audit_unmatched, ctx.event)
+
+
+# Three hear of the same event, and fail independently.
 REFUND_FAILED = inngest.TriggerEvent(event="stripe/charge.refund.failed")
 DISPUTED = inngest.TriggerEvent(event="stripe/charge.dispute.created")
 
@@ -226,10 +237,6 @@ async def tell_customer_refund_failed(ctx: inngest.Context) -> None:
     await ctx.step.run("write-to-customer", after_payment.tell_customer, ctx.event, ctx.attempt)
 
 
-# endregion After the payment
-
-
-# region D1: the web application
 SEND_SECONDS = 5
 
 
@@ -242,47 +249,38 @@ async def send(events: Sequence[doors.Event]) -> None:
         raise RuntimeError("the engine did not take every event")
 
 
+# endregion doors
+
+
+# region D1: the web application
 @asynccontextmanager
 async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-    """Send again what was decided; when the server stops, close the database pool."""
-    resending = asyncio.create_task(catch_up.resend_decided(send))
+    """When the server stops, close the database pool; meanwhile send again what was decided before it started."""
+    resending = asyncio.create_task(catch_up.resend_decided(send))  # doors
     yield
-    resending.cancel()
-    await asyncio.wait([resending])
+    resending.cancel()  # doors
+    await asyncio.wait([resending])  # doors
     await db.close()
 
 
 # The pages of /docs would load their scripts from another host.
 app = fastapi.FastAPI(title="customer-support", lifespan=lifespan, docs_url=None, redoc_url=None)
-for door in (desk, webhooks):
-    app.include_router(door.router(send, dev=DEV))
-
-
-@app.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """The process is alive."""
-    return {"status": "ok"}
-
-
-@app.get("/readyz")
-async def readyz(response: fastapi.Response) -> dict[str, str]:
-    """The database answers and has our tables; 503 and what to do while it does not."""
-    try:
-        await db.fetch("select from refunds limit 1")
-    except Exception as error:
-        logger.warning("Not ready: %s: %s", type(error).__name__, error)
-        response.status_code = fastapi.status.HTTP_503_SERVICE_UNAVAILABLE
-        return {"status": "The database does not answer, or `python db.py` has not been run; the log says which."}
-    return {"status": "ok"}
-
-
+app.include_router(health.routes)
+app.include_router(desk.router(send, dev=DEV))  # doors
+app.include_router(webhooks.router(send, dev=DEV))  # doors
 inngest.fast_api.serve(
     app,
     client,
     [
-        *(handle_customer_email, record_failed_email, record_unmatched_email, resend_wake_ups),
-        *(daily_health_check, customer_health_check),
-        *(notify_support, record_failed_refund, tell_customer_refund_failed),
+        handle_customer_email,
+        record_failed_email,
+        daily_health_check,  # D3
+        customer_health_check,  # D3
+        resend_wake_ups,  # D5
+        record_unmatched_email,  # doors
+        notify_support,  # doors
+        record_failed_refund,  # doors
+        tell_customer_refund_failed,  # doors
     ],
 )
 for route in app.routes:

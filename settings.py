@@ -1,10 +1,7 @@
 """What the environment says, read when the app starts: a setting that means nothing ends the program in a sentence."""
 
 import os
-
-import db
-import payments
-from doors import desk, mail, notify, webhooks
+from collections.abc import Callable
 
 
 def is_dev() -> bool:
@@ -30,14 +27,12 @@ def whole_number(name: str, default: int) -> int:
     return int(value)
 
 
-def check() -> None:
-    """Raise SystemExit for a setting that others will read only when they need it."""
+def check(*others: Callable[[], object]) -> None:
+    """Raise SystemExit for a setting that is read only when it is needed; `others` raise an error for theirs."""
     for name, default in (("DB_POOL_MAX", 10), ("REFUND_LIMIT_CENTS", 50_000)):
         whole_number(name, default)
     try:
-        db.database_url()
-        payments.provider()
-        for door in (desk, webhooks, mail, notify):
-            door.check_settings()
-    except (db.ConfigurationError, ValueError) as error:
+        for other in others:
+            other()
+    except (RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from None

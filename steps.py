@@ -129,14 +129,9 @@ async def audit_unmatched(event: inngest.Event) -> None:
 # region D2: the agent, retried as fits what failed
 @contextmanager
 def retries_that_fit() -> Iterator[None]:
-    """Tell the engine when to try again: what is busy when it says so, a refusal never, anything else with backoff."""
+    """Tell the engine when to try again: a busy model when it says so, a refusal never, anything else with backoff."""
     try:
         yield
-    except notify.UnavailableError as error:
-        if error.seconds is None:
-            raise
-        wait = timedelta(seconds=min(error.seconds, CHAT_PATIENCE_MAX_SECONDS))
-        raise inngest.RetryAfterError(str(error), wait) from None
     except openai.RateLimitError as error:
         seconds = error.response.headers.get("retry-after", "")
         if not seconds.isdecimal():
@@ -190,6 +185,18 @@ async def record_health_check(event: inngest.Event, run_id: str) -> None:
 
 
 # region D5: the gate on refunds
+@contextmanager
+def retries_that_fit_a_chat() -> Iterator[None]:
+    """Tell the engine to try again when the chat service says so."""
+    try:
+        yield
+    except notify.UnavailableError as error:
+        if error.seconds is None:
+            raise
+        wait = timedelta(seconds=min(error.seconds, CHAT_PATIENCE_MAX_SECONDS))
+        raise inngest.RetryAfterError(str(error), wait) from None
+
+
 async def notify_reviewer(
     ticket: worker.Ticket, request_id: str, asked: list[dict[str, Any]], attempt: int = RETRIES
 ) -> dict[str, bool]:
@@ -199,7 +206,7 @@ async def notify_reviewer(
     rows = [row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls]
     customer = await db.get_customer(ticket["customer_id"]) or {"tier": "unknown"}
     try:
-        with retries_that_fit():
+        with retries_that_fit_a_chat():
             return {"told": await notify.about_refunds(f"{ticket['customer_id']} ({customer['tier']})", rows)}
     except (notify.UnavailableError, inngest.RetryAfterError) as error:
         if attempt < RETRIES:

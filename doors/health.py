@@ -1,0 +1,28 @@
+"""What load balancers and deploys ask: is the process alive, and could it work?"""
+
+import logging
+
+import fastapi
+
+import db
+
+logger = logging.getLogger("customer-support")
+routes = fastapi.APIRouter()
+
+
+@routes.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process is alive."""
+    return {"status": "ok"}
+
+
+@routes.get("/readyz")
+async def readyz(response: fastapi.Response) -> dict[str, str]:
+    """The database answers and has our tables; 503 and what to do while it does not."""
+    try:
+        await db.fetch("select from refunds limit 1")
+    except Exception as error:
+        logger.warning("Not ready: %s: %s", type(error).__name__, error)
+        response.status_code = fastapi.status.HTTP_503_SERVICE_UNAVAILABLE
+        return {"status": "The database does not answer, or `python db.py` has not been run; the log says which."}
+    return {"status": "ok"}

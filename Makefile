@@ -15,11 +15,11 @@ PARALLEL := $(if $(INNGEST_TEST_SERVER),,--numprocesses auto --maxprocesses 4 --
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
 
-.PHONY: help demo test torture lint bench dev clean lock install
+.PHONY: help demo test torture lint bench dev base checkpoint clean lock install
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(INSTALLED) ## watch the whole worker at work, without any account
 	@$(PY) -m offline $(ARGS)
@@ -41,8 +41,14 @@ bench: $(INSTALLED) ## measure throughput and latency
 dev: $(INSTALLED) ## Postgres, the stand-in engine and the app (reloading) on their usual ports, until Ctrl-C
 	@$(PY) -m offline dev $(ARGS)
 
+base: $(INSTALLED) ## write ai-agent-nervous-system-base.zip, the folder that a learner starts from
+	@$(PY) -m offline kit base $(ARGS)
+
+checkpoint: $(INSTALLED) ## write the state after a Decision: make checkpoint D=3
+	@$(PY) -m offline kit "d$(D)" $(ARGS)
+
 clean: ## remove everything the other verbs made, the data of `make dev` included
-	@rm -rf $(VENV) .cache .offline .hypothesis
+	@rm -rf $(VENV) .cache .offline .hypothesis checkpoint-d* ai-agent-nervous-system-base.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(INSTALLED) ## only install what requirements.lock pins, into .venv

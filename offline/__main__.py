@@ -1,4 +1,4 @@
-"""`python -m offline` plays the demo; `python -m offline dev` runs everything for a person to work with."""
+"""`python -m offline` plays the demo; `dev` runs everything to work with, `kit` writes what learners take along."""
 
 import argparse
 import sys
@@ -7,15 +7,18 @@ import sys
 def main() -> int:
     """Do what the command line asks for; returns the exit code."""
     # Importing takes a moment, in which Ctrl-C should end as quietly as later.
-    from offline import demo, dev  # noqa: PLC0415
+    from offline import demo, dev, kit  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m offline", description=demo.__doc__)
     demo.add_arguments(parser)
     parser.set_defaults(main=demo.main)
-    verbs = parser.add_subparsers(title="instead of the demo", metavar="[dev]")
+    verbs = parser.add_subparsers(title="instead of the demo", metavar="[dev | kit]")
     running = verbs.add_parser("dev", help=dev.__doc__, description=dev.__doc__)
     dev.add_arguments(running)
     running.set_defaults(main=dev.main)
+    writing = verbs.add_parser("kit", help=kit.__doc__.splitlines()[0] if kit.__doc__ else "", description=kit.__doc__)
+    kit.add_arguments(writing)
+    writing.set_defaults(main=kit.main)
     options = parser.parse_args()
     code: int = options.main(options)
     return code

@@ -1,0 +1,113 @@
+"""The base and the checkpoints are made from the sources by their marks. Runs without a database or an engine."""
+
+import ast
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from offline import kit
+
+ROOT = Path(__file__).parents[2]
+SOURCE = """\
+always
+# region D2: something
+two
+five  # D5
+# endregion D2
+    # before D3: early()
+    late()  # D3
+# region doors: more
+beyond
+# endregion doors
+"""
+
+
+@pytest.mark.parametrize(
+    ("decision", "left"),
+    [
+        (1, ["always", "early()"]),
+        (2, ["always", "two", "early()"]),
+        (3, ["always", "two", "late()  # D3"]),
+        (5, ["always", "two", "five  # D5", "late()  # D3"]),
+        (kit.BEYOND, ["always", "two", "five  # D5", "late()  # D3", "beyond"]),
+    ],
+)
+def test_a_decisions_state_has_its_own_lines_and_those_before(decision: int, left: list[str]) -> None:
+    lines = [line.strip() for line in kit.as_of(SOURCE, decision).splitlines()]
+    assert [line for line in lines if "region" not in line] == left
+
+
+@pytest.mark.parametrize(
+    "source", ["# region D1\n", "# endregion D1\n", "# region D1\n# endregion D2\n", "# region D1\n# region D2\n"]
+)
+def test_a_region_that_does_not_close_is_refused(source: str) -> None:
+    with pytest.raises(ValueError, match="region"):
+        kit.as_of(source, 6)
+
+
+@pytest.mark.parametrize("name", ["inngest_app.py", "steps.py"])
+def test_the_source_itself_is_the_last_state(name: str) -> None:
+    source = (ROOT / name).read_text()
+    without = "".join(line for line in source.splitlines(keepends=True) if not kit.BEFORE.match(line))
+    assert kit.as_of(source, kit.BEYOND) == without
+
+
+@pytest.mark.parametrize("decision", range(kit.LAST + 1))
+def test_a_checkpoint_is_whole_and_has_nothing_of_later(decision: int, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    kit.write_checkpoint(decision, folder)
+    check = [sys.executable, "-m", "ruff", "check", "--no-cache", "--isolated", "--select", "F,E9", "."]
+    subprocess.run(check, cwd=folder, check=True)
+    files = {path.name: path.read_text() for path in folder.glob("*.py")}
+    assert {"worker.py", "db.py"} <= files.keys()
+    assert ("inngest_app.py" in files) == (decision > 0)
+    for name in ("inngest_app.py", "steps.py"):
+        marks = {kit.level(mark) for mark in re.findall(r"# (?:region )?(D\d|doors)\b", files.get(name, ""))}
+        assert max(marks, default=0) <= decision
+        assert "# before" not in files.get(name, "")
+    functions = {
+        node.name
+        for node in ast.walk(ast.parse(files.get("inngest_app.py", "")))
+        if isinstance(node, ast.AsyncFunctionDef) and node.decorator_list
+    }
+    assert ("daily_health_check" in functions) == (decision >= 3)
+    assert ("resend_wake_ups" in functions) == (decision >= 5)
+    assert "notify_support" not in functions
+
+
+def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Path) -> None:
+    archives = [tmp_path / name for name in ("one.zip", "two.zip")]
+    for archive in archives:
+        kit.write_base(archive)
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    with ZipFile(archives[0]) as packed:
+        packed.extractall(tmp_path)
+    folder = tmp_path / kit.BASE
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names >= {
+        *("AGENTS.md", "CLAUDE.md", ".mcp.json", "opencode.json", ".env.example", "pyproject.toml", "README.md"),
+        *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md", "migrations/0002_refunds.sql"),
+    }
+    assert not any(name.startswith(("offline/", "tests/", "concepts/", "doors/", ".git/")) for name in names)
+    assert [name for name in names if name.endswith(".py") and not name.startswith("gates/")] == []
+    assert (folder / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
+
+
+@pytest.mark.timeout(600)
+def test_the_base_can_be_installed_and_its_gates_start(tmp_path: Path) -> None:
+    """Needs the package registry, or pip's cache of what this project has installed."""
+    kit.write_base(tmp_path / "base.zip")
+    with ZipFile(tmp_path / "base.zip") as packed:
+        packed.extractall(tmp_path)
+    folder = tmp_path / kit.BASE
+    venv.create(folder / ".venv", with_pip=True)
+    python = str(folder / ".venv" / "bin" / "python")
+    install = ["-m", "pip", "install", "-qq", "--only-binary", ":all:", "--require-hashes", "-r", "requirements.lock"]
+    subprocess.run([python, *install], cwd=folder, check=True)
+    asked = subprocess.run([python, "-m", "gates", "--help"], cwd=folder, capture_output=True, text=True, check=True)
+    assert "quick-win" in asked.stdout

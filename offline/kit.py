@@ -1,8 +1,8 @@
 """What a learner takes along: the base to start from, and the state after a Decision.
 
 Both are made from this repository's own files. A Decision's state is what is left when the lines of later ones are
-cut out, by the marks in the sources: `# region D4` to `# endregion D4`, `# D4` at the end of a line, `# before D2: code`
-for what a Decision replaces. What is marked `doors` goes beyond the course.
+cut out, by the marks in the sources: `# region D4` to `# endregion D4`, `# D4` at the end of a line, and for what a
+Decision replaces, `# before D2: code`. What is marked `doors` goes beyond the course.
 """
 
 import argparse

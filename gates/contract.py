@@ -9,6 +9,6 @@ ACTIONS = {"message_received", "message_sent", "refund_issued", "refund_blocked"
 CUSTOMERS = {
     "cust_001": "enterprise", "cust_002": "pro", "cust_003": "pro", "cust_004": "standard", "cust_005": "standard",
 }  # fmt: skip
-WITH_HEALTH_CHECK = {name for name, tier in CUSTOMERS.items() if tier != "standard"}
+TIERS_WITH_HEALTH_CHECK = {"pro", "enterprise"}
 WAITS_FOR_PEOPLE_HOURS = 4
 PER_CUSTOMER_AT_ONCE = 2

@@ -3,8 +3,6 @@
 import asyncpg
 from asyncpg import Pool, Record
 
-from gates import contract
-
 
 class RowsError(RuntimeError):
     """The database does not answer or has no such table; the message says what to do."""
@@ -58,8 +56,3 @@ class Rows:
     async def customers(self) -> dict[str, str]:
         """Tier by customer id."""
         return {row["id"]: row["tier"] for row in await self.fetch("select id, tier from customers")}
-
-
-def usual(customers: dict[str, str]) -> bool:
-    """Whether the five customers of the course are among them."""
-    return contract.CUSTOMERS.items() <= customers.items()

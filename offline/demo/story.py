@@ -5,9 +5,14 @@ Every claim is measured, in Postgres or in the engine's traces; none is inferred
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
+from rich.console import Console
+
+from gates.__main__ import GATES, run
+from gates.report import Report
 from offline import emails
 from offline.demo.act import CHECK, CRON, Acts, listed, over
 from offline.demo.burst import Burst
@@ -16,6 +21,7 @@ from offline.demo.refunds import Refunds
 from offline.demo.stage import Seen, Stage
 
 RETRY_SECONDS = 90.0
+GATE_PATIENCE_SECONDS = 60.0
 CALM_LOOKS = 20
 
 
@@ -38,6 +44,7 @@ class Story(Acts):
             self.fanned_out,
             burst.burst,
             self.broke,
+            self.judged,
         ]
 
     async def answered(self) -> None:
@@ -115,6 +122,25 @@ class Story(Acts):
         )  # fmt: skip
         self.claim("D6", "At last: received once, answered once", await self.actions(email),
                     message_received=1, message_sent=1)  # fmt: skip
+
+    async def judged(self) -> None:
+        """All: the course's gates, on the app as it stands now."""
+        stage = self.stage
+        await stage.begin("D0-6", "The course's gates, which check any learner's build")
+        await stage.records.add_customers()
+        report = Report(Console(file=io.StringIO()))
+        names = [name for name in GATES if name != "quick-win"]
+        await run(names, stage.engine.url, stage.stack.postgres.url, report, GATE_PATIENCE_SECONDS)
+        for name in names:
+            found = [finding for finding in report.findings if finding.gate == name.upper()]
+            stage.note("event", f"python -m gates {name}", f"{sum(1 for each in found if each.passed)} hold")
+        for finding in report.failed:
+            stage.note("event", finding.gate, f"{finding.what}: {finding.seen}")
+        checked = [finding for finding in report.findings if finding.passed is not None]
+        self.claims.check(
+            "All", "The course's gates, D0 to D6", f"{len(checked) - len(report.failed)} of {len(checked)} hold",
+            bool(checked) and not report.failed,
+        )  # fmt: skip
 
     async def _checked(self) -> list[str]:
         rows = await self.stage.records.audit(self.stage.since)

@@ -37,7 +37,7 @@ def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temp
     demo.communicate()
     assert demo.returncode == 0, printed
     claims = [line for line in printed.splitlines() if line.endswith(("✓ yes", "✗ NO "))]
-    assert len(claims) == 14
+    assert len(claims) == 15
     assert all(line.endswith("✓ yes") for line in claims)
     assert "peak 10" in printed
     assert "1 issued, 1 received, 1 sent" in printed

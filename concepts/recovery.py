@@ -16,7 +16,7 @@ What can be known beforehand is declared at the function: an event that cancels 
 and to finish. A timeout cancels, too: it does not fail the run and is not retried.
 
 A rerun gets a new run id, so what must not be done twice is keyed on the order, never on the run. A failed batch is not
-rerun: the engine would give it the first of its events only (seen in the official dev server of 11/2026).
+rerun: the engine would give it the first of its events only (seen in the dev server of November 2026).
 """
 
 from datetime import timedelta
@@ -27,7 +27,7 @@ from concepts import outside
 from concepts.shelf import client
 
 
-def in_cents(price: str) -> int:
+async def in_cents(price: str) -> int:
     """Read a price. Mend it for what a shop in Paris sends, "12,50", and rerun what has failed."""
     return round(float(price) * 100)
 

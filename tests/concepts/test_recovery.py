@@ -36,7 +36,11 @@ async def order(shelf: Shelf, order_ids: list[str], price: str) -> None:
 
 def deploy_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = recovery.in_cents
-    monkeypatch.setattr(recovery, "in_cents", lambda price: broken(price.replace(",", ".")))
+
+    async def fixed(price: str) -> int:
+        return await broken(price.replace(",", "."))
+
+    monkeypatch.setattr(recovery, "in_cents", fixed)
 
 
 def paid() -> list[str]:
@@ -204,7 +208,7 @@ async def test_a_run_that_does_not_begin_in_its_time_is_cancelled(shelf: Shelf) 
 
 
 def run(number: int, status: str, **changes: Any) -> Run:
-    values = {"function_id": "f", "event_id": "e", "is_batch": False, "is_cron": False} | changes
+    values: dict[str, Any] = {"function_id": "f", "event_id": "e", "is_batch": False, "is_cron": False} | changes
     return Run(f"{number:026}", status=status, queued_at=datetime(2026, 11, 20, number, tzinfo=UTC), **values)
 
 

@@ -57,8 +57,10 @@ class EngineApi:
     def __init__(self) -> None:
         origin = client.api_origin.rstrip("/")
         self.url = f"{origin}/v2" if client.is_production else f"{origin}/api/v2"
-        key = client.signing_key if client.is_production else None
-        self._http = httpx.Client(headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=30)
+        headers = {"X-Inngest-Env": client.env} if client.env else {}
+        if client.is_production:
+            headers["Authorization"] = f"Bearer {client.signing_key}"
+        self._http = httpx.Client(headers=headers, timeout=30)
 
     def runs(
         self, since: datetime, until: datetime | None, functions: list[str], statuses: Sequence[str] = ()

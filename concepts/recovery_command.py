@@ -49,13 +49,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     since = options.since or datetime.now(UTC) - options.last
     api = EngineApi()
+    registered = api.functions()
+    for unknown in set(options.function) - registered:
+        print(f"The app has no function {unknown!r} now. It has: {', '.join(sorted(registered)) or 'none'}")
     if options.action == "rerun":
         runs = api.runs(since, None, options.function)
-        chosen, left = to_rerun(runs, options.until, options.status or ["FAILED"], api.functions())
+        chosen, left = to_rerun(runs, options.until, options.status or ["FAILED"], registered)
     else:
         chosen, left = api.runs(since, options.until, options.function, options.status or ["QUEUED", "RUNNING"]), []
-    until = f"{options.until:%Y-%m-%d %H:%M}" if options.until else "now"
-    print(f"{api.url}: runs queued from {since.astimezone(UTC):%Y-%m-%d %H:%M} to {until}, UTC")
+    print(f"{api.url}: runs queued from {_told(since)} to {_told(options.until) if options.until else 'now'}")
     _show(f"to {options.action}", [str(run) for run in chosen])
     _show("left alone", left)
     if not options.yes:
@@ -72,6 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
     _show("refused", refused)
     if refused:
         raise SystemExit(1)
+
+
+def _told(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _show(title: str, lines: list[str]) -> None:

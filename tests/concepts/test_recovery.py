@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import inngest
 import pytest
 
 from concepts import outside, recovery, recovery_command
 from concepts.engine_api import Run
+from concepts.shelf import client
 from tests.concepts.shelf import Shelf
 
 
@@ -117,6 +119,38 @@ async def test_only_the_window_and_the_named_function_are_run_again(shelf: Shelf
     again = await shelf.ended("recover-order", "FAILED", 4)
     (rerun,) = [run for run in again if run["id"] not in {run["id"] for run in failed}]
     assert (await shelf.run(rerun["id"]))["original_run_id"] == failed[1]["id"]
+
+
+async def test_more_failures_than_the_engine_lists_at_once_are_all_run_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, since: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = numbered(105)
+    name = "concepts/recovery.order"
+    await client.send([inngest.Event(name=name, data={"order_id": each, "price": "12,50"}) for each in orders])
+    await shelf.ended("recover-order", "FAILED", 105)
+    deploy_the_fix(monkeypatch)
+    await command("rerun", "--function", "recover-order", "--since", since, "--yes")
+    await shelf.until(lambda: len(outside.paid) >= 105, "all are paid")
+    assert paid() == sorted(orders)
+    told = capsys.readouterr().out
+    assert "105 to rerun" in told
+    assert "and 85 more" in told
+
+
+async def test_a_failed_batch_is_left_alone_because_its_rerun_would_get_one_event_only(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, since: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refuses(rows: dict[str, Any]) -> int:
+        raise inngest.NonRetriableError("no such table")
+
+    monkeypatch.setattr(outside, "store", refuses)
+    name, data = "concepts/batching.mail-opened", {"account_id": f"account-{uuid4()}"}
+    await client.send([inngest.Event(name=name, data=data) for _ in range(50)])
+    await shelf.ended("store-openings-in-bulk", "FAILED", 1)
+    await command("rerun", "--function", "store-openings-in-bulk", "--since", since, "--yes")
+    await shelf.settle()
+    assert len(await shelf.runs("store-openings-in-bulk")) == 1
+    assert "a batch; send its events again" in capsys.readouterr().out
 
 
 async def test_runs_in_bulk_are_cancelled_asleep_waiting_and_queued_and_a_running_step_is_finished(

@@ -94,6 +94,26 @@ async def test_a_second_rerun_finds_nothing_left_to_do(
     assert "0 to rerun" in capsys.readouterr().out
 
 
+async def test_what_was_paid_before_the_run_failed_is_not_paid_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    pay = outside.pay
+
+    async def pay_and_die(order_id: str, cents: int, key: str | None = None) -> str:
+        await pay(order_id, cents, key)
+        monkeypatch.undo()
+        raise ConnectionError("the process dies after the payment")
+
+    monkeypatch.setattr(outside, "pay", pay_and_die)
+    orders = numbered(1)
+    await order(shelf, orders, "12.50")
+    await shelf.ended("recover-order", "FAILED")
+    await command("rerun", "--function", "recover-order", "--since", since, "--yes")
+    await shelf.ended("recover-order", "COMPLETED")
+    assert len(outside.asked("pay")) == 2
+    assert outside.paid == [(orders[0], 1250)]
+
+
 async def test_what_fails_again_on_code_that_is_not_fixed_can_be_run_again(shelf: Shelf, since: str) -> None:
     await order(shelf, numbered(1), "12,50")
     for failures in (1, 2, 3):

@@ -43,6 +43,9 @@ async def test_one_step_starts_5000_children_and_each_runs_once(shelf: Shelf, ca
             await asyncio.sleep(0.05)
     await shelf.settle()
     assert Counter(outside.asked("send_mail")) == {(f"cust_{n:05}", letter): 1 for n in range(CHILDREN)}
+    if shelf.stand_in is not None:
+        runs = Counter(run.function.local_id for run in shelf.stand_in.runs())
+        assert runs == {"fan-out-send-letter": 1, "fan-out-send-copy": CHILDREN}
 
 
 async def test_a_parent_that_fans_out_again_starts_nobody_again(shelf: Shelf) -> None:

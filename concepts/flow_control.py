@@ -4,11 +4,11 @@ The failure: a newsletter goes out and 1,000 customers answer within a minute. A
 once, its provider refuses most of them, the retries come on top, and whoever wrote first still has no answer.
 
 The idea: the engine holds the queue. Concurrency bounds how many steps run at once, throttle how many runs start in a
-period. Both delay and drop nothing. Where the surplus is worthless,
-rate limit, debounce and singleton drop or merge it: use them for what may be lost, never for a customer's email.
+period. Both delay and drop nothing. Where the surplus is worthless, rate limit, debounce and singleton drop or merge
+it: use them for what may be lost, never for a customer's email.
 
-A throttle "of 30 a minute" starts 31 of a burst at once and then one every two seconds, and a rate limit "of 30 a
-minute" takes 4 of a burst: both are spaced evenly, not counted per window (seen in the official dev server of 11/2026).
+Neither limit counts per window. A throttle "of 30 a minute" starts 31 of a burst at once and then one every two
+seconds; a rate limit "of 30 a minute" takes 4 of a burst and drops 26 (seen in the dev server of November 2026).
 """
 
 from datetime import timedelta

@@ -1,10 +1,12 @@
 """The outside world of the shelf: a model, a mailbox, a bank. Fakes, and every call to one is counted and logged.
 
 Each call says its name and what it was asked; `calls` remembers that, and the log shows it to whoever runs the shelf.
+Start the shelf with BREAK=send_mail, and every call of that name fails, until it is started without.
 """
 
 import asyncio
 import logging
+import os
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -62,6 +64,8 @@ def asked(name: str) -> list[Any]:
 def _call(name: str, what: Any) -> None:
     calls.append((name, what))
     logger.info("outside: %s(%r), call %d of it", name, what, len(asked(name)))
+    if os.environ.get("BREAK") == name:
+        raise ConnectionError(f"{name} is broken on purpose")
     if _failures[name] and (error := _failures[name].pop(0)):
         raise error
 

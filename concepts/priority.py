@@ -7,6 +7,8 @@ The idea: two different tools. Priority is a head start in seconds: an enterpris
 it is, so it overtakes what came in during the last two minutes, and nobody waits for ever behind it. A concurrency
 key is a tenant's share: no tenant, whatever its priority, ever holds more than its slots, and the next free slot goes
 to somebody else. Priority alone lets one enterprise tenant take every slot; a share alone treats all tiers the same.
+
+A head start may be 600 seconds at most, and -600 at least; among equals the engine promises no order.
 """
 
 import inngest

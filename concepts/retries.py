@@ -3,9 +3,9 @@
 The failure: the model is down for two seconds and the customer never gets an answer. Or the opposite: a card that was
 declined is charged again and again, because somebody put a retry around everything.
 
-The idea: a step that raises is tried again, later and later, each step with a budget of its own. Any exception means
-"try again", RetryAfterError also says when, NonRetriableError means "never". What is used up can be caught: StepError.
-A no from the world is a result: return it.
+The idea: a step that raises is tried again, later and later, each with a budget of its own: five attempts, if nothing
+else is said. Any exception means "try again", RetryAfterError also says when, NonRetriableError means "never". What is
+used up can be caught: StepError. A no from the world is a result: return it.
 
 `except Exception` around a step also catches NonRetriableError, and RetryAfterError at its first attempt; the engine
 hears of neither, and the step runs again at every later call (inngest 0.5.19). There an on_failure handler has no

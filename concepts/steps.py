@@ -5,6 +5,7 @@ pays the model again and, if the reply was sent just before, writes to the custo
 
 The idea: each thing is a step. The engine calls the function anew after every step and hands it the results so far, so
 that a finished step returns its remembered result and its body does not run again, in this process or another one.
+The step that was under way when the process died does run again: give what acts a key of its own (concept 4).
 """
 
 import inngest

@@ -6,7 +6,8 @@ of its name counts a "change" from pro to pro, which somebody pays for.
 
 The idea: one function has a list of triggers. An expression on a trigger is looked at before there is a run, so what it
 turns away costs nothing. What woke the run says `ctx.event.name`; a cron tick carries no data, and the run must not
-expect any.
+expect any; neither when somebody invokes it by hand. Retries, concurrency and the rest are said once and hold for
+whatever woke it.
 
 Seen on the dev server of November 2026: a field that the event lacks compares as null, so that a change which does not
 say what the plan was before counts as one. Compare only what the sender always writes.
@@ -18,6 +19,7 @@ from concepts import outside
 from concepts.shelf import client
 
 SIGNED_UP, PLAN_CHANGED = "concepts/triggers.signed_up", "concepts/triggers.plan_changed"
+# Whom Monday is about; in the worker's app this would be a query, in a step.
 EVERYBODY = ["cust_001", "cust_002", "cust_003"]
 
 

@@ -1,4 +1,4 @@
-"""Postgres, the stand-in engine and the app on their usual ports until Ctrl-C; a changed file restarts the app."""
+"""Postgres, the stand-in engine, the app and the shelf on their usual ports until Ctrl-C; a changed file restarts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
+import httpx
 from dotenv import dotenv_values
 
 import db
@@ -20,7 +21,7 @@ from offline.processes import INHERITED, ROOT, Process
 from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
 
-ENGINE_PORT, APP_PORT = 8288, 8000
+ENGINE_PORT, APP_PORT, SHELF_PORT = 8288, 8000, 8001
 LOOK_SECONDS = 0.5
 # A change in one of these restarts the app. Not everything below the folder: .venv alone has thousands of files.
 WATCHED = (".env", "*.py", "doors/**/*.py", "concepts/**/*.py", "offline/*.py")
@@ -28,10 +29,11 @@ WATCHED = (".env", "*.py", "doors/**/*.py", "concepts/**/*.py", "offline/*.py")
 OURS = {"DATABASE_URL", "INNGEST_DEV", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", *INHERITED}
 # The second one is the placeholder of .env.example.
 NO_KEY = {"", "sk-..."}
-COLORS = {"app": 36, "engine": 35}
+COLORS = {"app": 36, "engine": 35, "shelf": 34}
 GUIDE = """
 app        {app}
 engine     {engine}   a stand-in for the Inngest dev server
+shelf      {shelf}   the course's concepts, one file each: concepts/README.md
 Postgres   {postgres}
 model      {model}
 
@@ -49,15 +51,17 @@ Ctrl-C stops everything; the data stays in .offline/.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the parts listen."""
-    for name, port in (("app", APP_PORT), ("engine", ENGINE_PORT), ("postgres", DEFAULT_PORT)):
+    ports = {"app": APP_PORT, "engine": ENGINE_PORT, "postgres": DEFAULT_PORT, "shelf": SHELF_PORT}
+    for name, port in ports.items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="N", help="default: %(default)s")
+    parser.add_argument("--no-shelf", dest="shelf_port", action="store_const", const=0, help="leave the shelf out")
 
 
 def main(options: argparse.Namespace) -> int:
     """Run until Ctrl-C. Returns 0 then, and 1 when something could not be started."""
-    for name in ("app", "engine", "postgres"):
+    for name in ("app", "engine", "postgres", "shelf"):
         port = getattr(options, f"{name}_port")
-        if _is_taken(port):
+        if port and _is_taken(port):
             print(f"Port {port} is taken. Stop what listens there, or choose another one: --{name}-port N")
             return 1
     try:
@@ -72,24 +76,45 @@ def main(options: argparse.Namespace) -> int:
 
 async def _run(options: argparse.Namespace) -> None:
     end_on_signals()
-    settings = _settings()
+    before, settings = _versions(), _settings()
     postgres = EmbeddedPostgres(ROOT / DEFAULT_DATA_DIR, port=options.postgres_port)
     ports = {"engine_port": options.engine_port, "app_port": options.app_port}
     async with Stack(settings, **ports, postgres=postgres, on_start=_follow) as stack:
         await _close_orphans(postgres.url)
         model = settings.get("MODEL") or "the SDK's default"
-        print(GUIDE.format(app=stack.app_url, engine=stack.engine_url, postgres=postgres.url, model=model), flush=True)
-        before = _versions()
+        shelf = await _serve_shelf(stack, options.shelf_port) if options.shelf_port else None
+        shelf_url = f"http://127.0.0.1:{options.shelf_port}" if shelf else "not served"
+        addresses = {"app": stack.app_url, "engine": stack.engine_url, "shelf": shelf_url, "postgres": postgres.url}
+        print(GUIDE.format(**addresses, model=model), flush=True)
         while stack.engine and stack.engine.running:
             await asyncio.sleep(LOOK_SECONDS)
             if (now := _versions()) != before:
-                print("A file has changed: the app starts anew.", flush=True)
+                print(f"A file has changed: the app {'and the shelf start' if shelf else 'starts'} anew.", flush=True)
                 before, stack.settings = now, _settings()
                 try:
                     await stack.restart_app()
                 except StackError as error:
                     print(f"{error}\nThe next change starts it again.", flush=True)
+                if shelf:
+                    stack.processes.stop(shelf)
+                    shelf = await _serve_shelf(stack, options.shelf_port)
         raise StackError("The engine has ended; what it said is above.")
+
+
+async def _serve_shelf(stack: Stack, port: int) -> Process:
+    """Start the shelf and let the engine know its functions. One that ends at once has said why above."""
+    uvicorn = ("-m", "uvicorn", "concepts:app", "--port", str(port), "--timeout-keep-alive", "300")
+    address = {"DATABASE_URL": stack.postgres.url, "INNGEST_DEV": stack.engine_url}
+    shelf = stack.processes.start("shelf", *uvicorn, environment=stack.settings | address, piped=True)
+    _follow(shelf)
+    while shelf.running:
+        try:
+            await stack.http.put(f"http://127.0.0.1:{port}/api/inngest")
+            return shelf
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+    print("The shelf has ended. The next change starts it again.", flush=True)
+    return shelf
 
 
 async def _close_orphans(database_url: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import aiohttp
 from ulid import ULID
@@ -58,8 +58,16 @@ class Reply:
 Answered = tuple[int, dict[str, str], bytes]
 """Status, headers (names in lower case) and body."""
 
-Connected = Callable[[Item, str, bytes], Awaitable[Answered | str]]
-"""`connected(item, request_id, body)` asks a worker that dialled in; a text says why there is no answer."""
+
+class Unanswered(NamedTuple):
+    """Why a worker that dialled in gave no answer."""
+
+    name: str
+    message: str
+
+
+Connected = Callable[[Item, str, bytes], Awaitable[Answered | Unanswered]]
+"""`connected(item, request_id, body)` asks a worker that dialled in."""
 
 
 class AppClient:
@@ -95,7 +103,10 @@ class AppClient:
         function = item.live.run.function
         if self.connected is not None and function.url.startswith("wss:"):
             answer = await self.connected(item, request_id, body)
-            return _failed(answer) if isinstance(answer, str) else self._read(*answer)
+            if not isinstance(answer, Unanswered):
+                return self._read(*answer)
+            error = {"error": f"{answer.name}: {answer.message}", **answer._asdict()}
+            return Reply(output=error, error=error)
         step_id = item.target or "step"
         headers = {
             "Content-Type": "application/json",

@@ -4,6 +4,7 @@
 takes replies whose connection was lost. Messages are the SDK's own protobuf (`connect.proto` in the inngest package).
 A request is leased to its worker. When the connection ends, the lease runs on (the worker may come back and extend
 it, or flush its reply); when the lease ends too, the attempt has failed and is retried, on whichever worker is there.
+While no worker is connected, what is for it waits and costs no attempt.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
 from . import sync
-from .app_client import Answered
+from .app_client import Answered, Unanswered
 from .engine import Engine
 from .live import Item
 from .scheduler import Timer
@@ -88,6 +89,7 @@ class Gateway:
         self._pending: dict[str, _Pending] = {}
         self._freed = asyncio.Event()
         engine.client.connected = self.call
+        engine.executor.queue.reachable = self._reachable
 
     def routes(self) -> list[BaseRoute]:
         """Where workers begin, connect, and leave what they could not deliver."""
@@ -112,12 +114,12 @@ class Gateway:
             except (RuntimeError, WebSocketDisconnect):
                 continue
 
-    async def call(self, item: Item, request_id: str, body: bytes) -> Answered | str:
+    async def call(self, item: Item, request_id: str, body: bytes) -> Answered | Unanswered:
         """Have a worker answer a request: status, headers and body as over HTTP, or why there is no answer."""
         function = item.live.run.function
         worker = await self._choose(function.id)
         if worker is None:
-            return "Could not find a healthy connection"
+            return Unanswered("connect_no_healthy_connection", "Could not find a healthy connection")
         task = asyncio.current_task()
         assert task is not None
         reply: asyncio.Future[pb.SDKResponse | None] = asyncio.get_running_loop().create_future()
@@ -153,13 +155,13 @@ class Gateway:
             pending.worker.requests.discard(request_id)
             self._freed.set()
         if response is None:
-            return "The worker stopped responding to the request."
+            return Unanswered("connect_worker_stopped_responding", "The worker stopped responding to the request.")
         return _answered(response)
 
     async def _choose(self, function_id: str) -> _Worker | None:
         """The least busy worker that has the function, once one has room; None when none is connected."""
         while True:
-            able = [worker for worker in self._workers if worker.ready and function_id in worker.functions]
+            able = self._able(function_id)
             if not able:
                 return None
             free = [worker for worker in able if not worker.limit or len(worker.requests) < worker.limit]
@@ -168,8 +170,19 @@ class Gateway:
             self._freed.clear()
             await self._freed.wait()
 
+    def _able(self, function_id: str) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.ready and function_id in worker.functions]
+
+    def _reachable(self, item: Item) -> bool:
+        function = item.live.run.function
+        return function.url != URL or bool(self._able(function.id))
+
     def _lease_end(self) -> float:
         return self._engine.clock.now() + LEASE
+
+    def _arrived(self) -> None:
+        self._freed.set()
+        self._engine.executor.queue.reconsider()
 
     # A request that no connected worker has is not in flight, for `advance` must be able to end its lease.
 
@@ -237,12 +250,12 @@ class Gateway:
             await socket.close(_POLICY_VIOLATION, "connect_worker_hello_invalid_payload")
             return
         self._workers.append(worker)
-        self._freed.set()
         try:
             ready = pb.GatewayConnectionReadyData(
                 heartbeat_interval=HEARTBEAT_INTERVAL, extend_lease_interval=EXTEND_INTERVAL
             )
             await worker.send(Kind.GATEWAY_CONNECTION_READY, ready)
+            self._arrived()
             while True:
                 async with asyncio.timeout(_SILENCE):
                     message = await _receive(socket)
@@ -286,7 +299,7 @@ class Gateway:
                 await worker.send(Kind.GATEWAY_HEARTBEAT)
             case Kind.WORKER_READY:
                 worker.ready = True
-                self._freed.set()
+                self._arrived()
             case Kind.WORKER_PAUSE:
                 worker.ready = False
                 self._freed.set()

@@ -156,14 +156,17 @@ class Executor:
                     planned.status, planned.ended_at = StepStatus.FAILED, attempt.ended_at
                 self._finish(live, RunStatus.FAILED, reply.output, reply.error)
             else:
-                self._retry(item, reply)
+                self.retry(item, reply.retry_at)
 
-    def _retry(self, item: Item, reply: Reply) -> None:
-        when = self.retry_time(item.attempt, reply.retry_at)
+    def retry(self, item: Item, retry_at: float | None) -> None:
+        """Ask the app the same again, at `retry_at` (on the server's clock) or after the backoff; once per attempt."""
+        when = self.retry_time(item.attempt, retry_at)
         again = Item(
             item.live, item.job_id, self.clock.now(), item.attempt + 1, item.generation + 1, item.target, item.race
         )
         name = f"retry-{item.job_id}-{again.generation}"
+        if name in item.live.timers:
+            return
 
         def fire() -> None:
             item.live.timers.pop(name, None)
@@ -202,13 +205,15 @@ class Executor:
             step = self._step_failed(run, op, attempt)
             last = reply.no_retry or item.attempt + 1 >= run.function.max_attempts
             if code == "StepError" and not last:
-                self._retry(item, reply)
+                self.retry(item, reply.retry_at)
             else:
                 step.status, step.ended_at = StepStatus.FAILED, attempt.ended_at
                 self.save(live, step, {"error": _memo_error(op.get("error"))}, race=race)
         elif code == "StepPlanned":
             self.step(run, op, StepOp.RUN, StepStatus.QUEUED)
             self.target(live, op["id"], race)
+        elif code == "AIGateway":
+            ops.call_model(self, item, op, race)
         elif code in ops.HANDLERS:
             try:
                 ops.HANDLERS[code](self, live, op, race)

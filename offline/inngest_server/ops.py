@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from . import expressions
-from .live import LiveRun
+from .live import Item, LiveRun
 from .registration import seconds
 from .state import Attempt, Event, Json, Step, StepOp, StepStatus
 
@@ -206,20 +206,23 @@ def invoke(executor: Executor, live: LiveRun, op: dict[str, Any], race: bool) ->
     step.opts["triggering_event_id"] = event.internal_id
 
 
-def call_model(executor: Executor, live: LiveRun, op: dict[str, Any], race: bool) -> None:
-    """Make a model call for the function and store the answer."""
-    step = _begin(executor, live, op, StepOp.AI_GATEWAY)
+def call_model(executor: Executor, item: Item, op: dict[str, Any], race: bool) -> None:
+    """Make a model call for the function and store the answer; after a failed one the app is asked again."""
+    step = item.live.run.steps.get(op["id"])
+    if step is None:
+        step = _begin(executor, item.live, op, StepOp.AI_GATEWAY)
+    elif step.status is not StepStatus.QUEUED:
+        return
     if step is not None:
         step.status = StepStatus.RUNNING
-        executor.scheduler.spawn(_call_model(executor, live, step, op.get("opts") or {}, race, 0))
+        executor.scheduler.spawn(_call_model(executor, item, step, op.get("opts") or {}, race))
 
 
-async def _call_model(
-    executor: Executor, live: LiveRun, step: Step, opts: dict[str, Any], race: bool, number: int
-) -> None:
+async def _call_model(executor: Executor, item: Item, step: Step, opts: dict[str, Any], race: bool) -> None:
+    live = item.live
     if live.run.status.ended:
         return
-    attempt = Attempt(number, executor.clock.now(), executor.clock.now())
+    attempt = Attempt(item.attempt, executor.clock.now(), executor.clock.now())
     step.attempts.append(attempt)
     body, error = await _post_model(executor.client.session, opts)
     attempt.ended_at = executor.clock.now()
@@ -229,13 +232,9 @@ async def _call_model(
         _finish(executor, live, step, StepStatus.COMPLETED, {"data": body}, race)
         return
     attempt.error = step.error = error
-    if number + 1 < live.run.function.max_attempts:
+    if item.attempt + 1 < live.run.function.max_attempts and not live.run.status.ended:
         step.status = StepStatus.QUEUED
-
-        def again() -> None:
-            executor.scheduler.spawn(_call_model(executor, live, step, opts, race, number + 1))
-
-        live.timers[step.id] = executor.scheduler.call_at(executor.retry_time(number, None), again)
+        executor.retry(item, None)
     else:
         _finish(executor, live, step, StepStatus.FAILED, {"error": error}, race)
 
@@ -271,5 +270,4 @@ HANDLERS: dict[str, Callable[[Executor, LiveRun, dict[str, Any], bool], None]] =
     "Sleep": sleep,
     "WaitForEvent": wait_for_event,
     "InvokeFunction": invoke,
-    "AIGateway": call_model,
 }

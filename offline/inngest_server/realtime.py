@@ -1,13 +1,14 @@
 """Realtime: what is published on a channel's topics reaches whoever subscribed, over websocket or server-sent events.
 
 Nothing is stored: a message without a subscriber is gone, as on the official server. Steps and runs publish nothing by
-themselves. A subscriber needs a token, which names the topics and is good for a minute; here it is a random word,
-there a JWT.
+themselves. A subscriber needs a token: a JWT that names the topics and is good for a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
 from .clock import Clock
-from .state import ENVIRONMENT_ID, iso
+from .state import ACCOUNT_ID, ENVIRONMENT_ID, iso
 
 TOKEN_SECONDS = 60.0
 _KEEP_ALIVE = 30.0
@@ -43,6 +44,7 @@ class Realtime:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._secret = secrets.token_bytes(32)
         self._tokens: dict[str, tuple[float, list[Topic]]] = {}
         self._subscriptions: list[_Subscription] = []
 
@@ -66,11 +68,27 @@ class Realtime:
             topics = [(ENVIRONMENT_ID, str(topic["channel"]), str(topic["name"])) for topic in wanted]
         except (ValueError, TypeError, KeyError):
             return _refusal(400, "Invalid request: must provide a list of topics")
-        token = secrets.token_urlsafe(32)
         now = self._clock.now()
+        token = self._signed(now, topics)
         self._tokens = {key: kept for key, kept in self._tokens.items() if kept[0] > now}
         self._tokens[token] = (now + TOKEN_SECONDS, topics)
         return JSONResponse({"jwt": token}, 201)
+
+    def _signed(self, now: float, topics: list[Topic]) -> str:
+        claims = {
+            "iss": "rt.inngest.com",
+            "sub": ACCOUNT_ID,
+            "exp": int(now + TOKEN_SECONDS),
+            "iat": int(now),
+            "jti": str(ULID()),
+            "env": ENVIRONMENT_ID,
+            "topics": [
+                {"kind": "run", "env_id": env, "channel": channel, "name": name} for env, channel, name in topics
+            ],
+            "publish": False,
+        }
+        signed = b".".join(_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return (signed + b"." + _base64(hmac.digest(self._secret, signed, "sha256"))).decode()
 
     async def _publish(self, request: Request) -> Response:
         if self._topics(_key(request)) is not None:
@@ -178,6 +196,10 @@ async def _write(socket: WebSocket, subscription: _Subscription) -> None:
     while (message := await subscription.messages.get()) is not None:
         await socket.send_text(message)
     await socket.close(1001, "closing")
+
+
+def _base64(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 def _key(connection: HTTPConnection) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -23,6 +24,12 @@ from .http_api import create_app
 from .ops import INVOKED
 from .realtime import Realtime
 from .state import App, Event, Function, Json, Run, State
+
+MAX_EVENTS = 5_000
+"""Events in one request, as on the official server."""
+
+MAX_EVENT_SIZE = 3 * 1024 * 1024
+"""Bytes of JSON in one event, as on the official server."""
 
 
 class NotFoundError(LookupError):
@@ -171,10 +178,15 @@ class DevServer:
         return sync.register(self.engine, payload)
 
     def send_events(self, events: list[dict[str, Any]], internal_ids: list[str] | None = None) -> list[str]:
-        """Take events in order and return their internal ids. Raises `InvalidEventError` at the first bad one."""
+        """Take events in order and return their internal ids.
+
+        Raises `InvalidEventError` at the first bad one, which is also the one that is too many.
+        """
         ids: list[str] = []
         for number, event in enumerate(events):
-            problem = _problem(event)
+            problem = (
+                _problem(event) if number < MAX_EVENTS else f"Cannot have more than {MAX_EVENTS} events in a batch"
+            )
             if problem:
                 raise InvalidEventError(problem, ids)
             ids.append(self.engine.receive(event, internal_ids[number] if internal_ids else None).internal_id)
@@ -271,6 +283,9 @@ def _problem(event: Json) -> str | None:
             return f"json: cannot unmarshal {_json_type(value)} into Go struct field raw.{name} of type {go_type}"
     if not event.get("name"):
         return "event name is empty"
+    size = len(json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode())
+    if size > MAX_EVENT_SIZE:
+        return f"Event is over the max size: Max {MAX_EVENT_SIZE} bytes / Size {size} bytes"
     if event["name"].lower().startswith("inngest/"):
         return f"event name is reserved for internal use: {event['name']}"
     return None

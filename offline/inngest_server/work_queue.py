@@ -66,6 +66,9 @@ class WorkQueue:
         self._used: dict[str, int] = {}
         self._waiting: dict[str, _Heap] = {}
         self._throttles: dict[str, _Throttle] = {}
+        self._held: list[Item] = []
+        self.reachable: Callable[[Item], bool] = lambda _: True
+        """Whether anybody could answer now. What nobody could waits without taking a slot, until `reconsider`."""
 
     def push(self, item: Item) -> None:
         """Send `item` as soon as throttle and concurrency allow."""
@@ -84,10 +87,16 @@ class WorkQueue:
                 del self._used[key]
         self._wake(keys)
 
+    def reconsider(self) -> None:
+        """Let in what nobody could answer before."""
+        held, self._held = self._held, []
+        for item in held:
+            self._admit(item)
+
     def waiting(self) -> int:
         """How many requests wait for a slot or for a throttle."""
         throttled = sum(len(t.waiting) for t in self._throttles.values())
-        return throttled + sum(len(heap) for heap in self._waiting.values())
+        return throttled + len(self._held) + sum(len(heap) for heap in self._waiting.values())
 
     def _pools(self, item: Item) -> list[tuple[str, int]]:
         return [*item.live.limits, _SERVER]
@@ -96,6 +105,9 @@ class WorkQueue:
         return (item.order(widened), next(self._order), item)
 
     def _admit(self, item: Item) -> None:
+        if not self.reachable(item):
+            self._held.append(item)
+            return
         pools = self._pools(item)
         for number, (key, limit) in enumerate(pools):
             if self._used.get(key, 0) >= limit:

@@ -11,10 +11,11 @@ from concepts.shelf import client
 from tests.concepts.shelf import Shelf
 
 
-async def opened(count: int, account_id: str = "acme") -> list[str]:
-    """So many openings; their ids."""
-    name, data = "concepts/batching.mail-opened", {"account_id": account_id}
-    ids = [f"{account_id}-{uuid4()}" for _ in range(count)]
+async def opened(count: int, account_id: str | None = None) -> list[str]:
+    """So many openings, of an account of this call's own unless one is named; their ids."""
+    # On the official server events of an earlier test may still wait for theirs.
+    name, data = "concepts/batching.mail-opened", {"account_id": account_id or f"account-{uuid4()}"}
+    ids = [str(uuid4()) for _ in range(count)]
     await client.send([inngest.Event(id=event_id, name=name, data=data) for event_id in ids])
     return ids
 
@@ -50,19 +51,15 @@ async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
 
 
 async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
-    await opened(30, "acme")
-    await opened(30, "globex")
+    accounts = [await opened(30), await opened(30)]
     await shelf.past(seconds=31)
     await shelf.until(lambda: len(bulk()) == 2, "both batches")
-    assert [{row["account_id"] for row in rows.values()} for rows in bulk()] in (
-        [{"acme"}, {"globex"}],
-        [{"globex"}, {"acme"}],
-    )
+    assert sorted(sorted(rows) for rows in bulk()) == sorted(sorted(ids) for ids in accounts)
 
 
 async def test_what_does_not_meet_the_condition_does_not_wait_for_others(shelf: Shelf) -> None:
     live = await opened(3, "live-demo")
-    await opened(3, "acme")
+    await opened(3)
     await shelf.until(lambda: len(bulk()) >= 3, "the live demo's")
     await shelf.settle()
     assert sorted(key for rows in bulk() for key in rows) == sorted(live)

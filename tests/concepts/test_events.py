@@ -21,8 +21,9 @@ async def test_the_producer_returns_at_once_however_long_the_answer_takes(
         return f"answer to: {prompt}"
 
     monkeypatch.setattr(outside, "ask_model", slow_model)
-    await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
-    await asked.wait()
+    async with asyncio.timeout(10):
+        await events.take_message(str(uuid4()), "cust_002", "Where is my order?")
+    await shelf.until(asked.is_set, "the first consumer")
     assert outside.asked("send_mail") == []
     may_answer.set()
     assert await shelf.asked("send_mail", 1) == [("cust_002", "answer to: Where is my order?")]

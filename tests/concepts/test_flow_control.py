@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import inngest
 
@@ -86,24 +87,27 @@ async def test_a_throttled_burst_of_1000_starts_31_at_once_then_30_a_minute_and_
 
 
 async def test_a_rate_limit_takes_the_first_and_drops_the_others_without_a_run(shelf: Shelf) -> None:
-    await save(shelf, "plan", 1, 2, 3)
+    plan = f"plan-{uuid4()}"
+    await save(shelf, plan, 1, 2, 3)
     await told(shelf, "announced version 1")
     await shelf.past(seconds=61)
     assert len(await shelf.runs("announce-once-a-minute")) == 1, "dropped, not delayed"
 
 
 async def test_a_rate_limit_takes_one_more_when_its_period_is_over(shelf: Shelf) -> None:
+    plan = f"plan-{uuid4()}"
     for _ in range(2):
-        await save(shelf, "plan", 1, 2, 3)
+        await save(shelf, plan, 1, 2, 3)
         await shelf.advance(seconds=61)
     await told(shelf, *["announced version 1"] * 2)
 
 
 async def test_a_debounce_merges_a_burst_into_one_run_with_the_last_event(shelf: Shelf) -> None:
-    await save(shelf, "plan", 1, 2, 3)
+    plan = f"plan-{uuid4()}"
+    await save(shelf, plan, 1, 2, 3)
     await shelf.past(seconds=7)
     assert await shelf.runs("index-after-quiet") == []
-    await save(shelf, "plan", 4, 5, 6)
+    await save(shelf, plan, 4, 5, 6)
     await shelf.past(seconds=7)
     assert await shelf.runs("index-after-quiet") == []
     await shelf.past(seconds=4)
@@ -111,20 +115,22 @@ async def test_a_debounce_merges_a_burst_into_one_run_with_the_last_event(shelf:
 
 
 async def test_a_singleton_skips_what_comes_while_it_runs(shelf: Shelf) -> None:
-    await save(shelf, "plan", 1, 2, 3)
+    plan = f"plan-{uuid4()}"
+    await save(shelf, plan, 1, 2, 3)
     await shelf.past(seconds=11)
     await told(shelf, "imported version 1")
 
 
 async def test_a_singleton_in_cancel_mode_lets_only_the_newest_finish(shelf: Shelf) -> None:
-    await save(shelf, "plan", 1, 2, 3)
+    plan = f"plan-{uuid4()}"
+    await save(shelf, plan, 1, 2, 3)
     await shelf.past(seconds=11)
     await told(shelf, "exported version 3")
     assert len(await shelf.runs("export-the-newest", "CANCELLED")) == 2
 
 
 async def test_each_document_is_limited_merged_and_replaced_by_itself(shelf: Shelf) -> None:
-    for document_id in ("plan", "report"):
+    for document_id in (f"plan-{uuid4()}", f"report-{uuid4()}"):
         await save(shelf, document_id, 1, 2, 3)
     await shelf.past(seconds=12)
     for outcome in ("announced version 1", "indexed version 3", "imported version 1", "exported version 3"):

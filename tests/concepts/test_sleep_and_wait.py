@@ -132,6 +132,8 @@ async def test_of_two_waits_in_sequence_either_can_end_it_without_money(shelf: S
 async def test_a_signature_that_comes_before_its_own_wait_is_lost(shelf: Shelf) -> None:
     request_id = await waiting(shelf, LARGE, ORDER)
     await sign(shelf, request_id, "finance")
+    await shelf.settle()
+    assert asked_for() == ["lead"]
     await sign(shelf, request_id, "lead")
     await shelf.asked("tell_team", 2)
     assert [outside.paid, await shelf.runs("wait-twice", "COMPLETED")] == [[], []]
@@ -157,12 +159,13 @@ async def test_a_signature_given_at_the_moment_of_the_question_is_heard(
     assert (answered, output) == ([request_id], "payment-1")
 
 
+@pytest.mark.timeout(300)
 async def test_a_sleep_and_a_wait_survive_five_redeploys(shelf: Shelf) -> None:
     """Each time the process is killed and another one started; at the end none is left that knew of the beginning."""
     async with apart() as program:
         await program.start()
-        await shelf.send(TRIAL, {"customer_id": "cust_005"})
         request_id = await waiting(shelf, REFUND, ORDER)
+        await shelf.send(TRIAL, {"customer_id": "cust_005"})
         await shelf.asked("send_mail", 1)
         for _ in range(REDEPLOYS):
             program.kill()

@@ -37,3 +37,16 @@ async def test_a_killed_process_resumes_in_another_at_the_step_it_died_in(
         await shelf.past_retries()
         await shelf.ended("answer-in-five-steps")
     assert called() == CONVERSATION[:done] + CONVERSATION[done - 1 :]
+
+
+async def test_what_is_broken_on_purpose_is_done_when_it_is_whole_again_and_nothing_before_it_twice(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a reader does it: BREAK=send_mail, and later without."""
+    monkeypatch.setenv("BREAK", "send_mail")
+    await shelf.send("concepts/steps.email", EMAIL)
+    await shelf.until(lambda: outside.asked("send_mail") != [], "the broken attempt")
+    monkeypatch.delenv("BREAK")
+    await shelf.past_retries()
+    await shelf.ended("answer-in-five-steps")
+    assert called() == [*CONVERSATION[:3], "send_mail", *CONVERSATION[3:]]

@@ -15,15 +15,22 @@ from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(180)
 
+PARTS = ("engine     http", "shelf      http")
+
 
 def ports() -> list[str]:
-    return [word for name in ("app", "engine", "postgres") for word in (f"--{name}-port", str(free_port()))]
+    return [word for name in ("app", "engine", "postgres", "shelf") for word in (f"--{name}-port", str(free_port()))]
 
 
 def post(line: str) -> None:
     """Do what the printed curl command does."""
     _, url, _, body = line.split(maxsplit=3)
     httpx.post(url, json=json.loads(body.strip("'")), trust_env=False).raise_for_status()
+
+
+def send(engine: str, name: str) -> None:
+    event = {"name": name, "data": {"name": "Ada"}}
+    httpx.post(f"{engine}/e/dev", json=event, trust_env=False).raise_for_status()
 
 
 def runs(engine: str) -> list[dict[str, Any]]:
@@ -51,6 +58,8 @@ def test_the_printed_commands_lead_to_a_refund_and_a_change_to_a_restart(tempora
     wait_for("await-refund-approval", engine)
     post(second)
     wait_for('"status": "COMPLETED", "trace"', engine)
+    send(engine, "demo/greet")
+    wait_for('"name": "greeting", "status": "COMPLETED"', engine)
     (project / "policy.py").write_text((project / "policy.py").read_text() + "\n# changed\n")
     assert "A file has changed" in up_to("PUT /api/inngest", dev)
     dev.send_signal(signal.SIGINT)
@@ -59,6 +68,36 @@ def test_the_printed_commands_lead_to_a_refund_and_a_change_to_a_restart(tempora
     assert dev.returncode == 0
     assert left_behind(temporary) == []
     assert (project / ".offline").is_dir()
+
+
+def test_a_changed_concept_is_served_anew_and_a_broken_one_waits_for_its_repair(
+    temporary: Path, tmp_path: Path
+) -> None:
+    project = copy_of_the_project(tmp_path)
+    dev = start(temporary, "dev", *ports(), project=project)
+    guide = up_to("Ctrl-C stops", dev)
+    engine, shelf = (next(line.split()[1] for line in guide.splitlines() if line.startswith(name)) for name in PARTS)
+    greet = project / "concepts" / "greet.py"
+    text = greet.read_text()
+    greet.write_text(text + "\nnonsense nonsense\n")
+    up_to("The shelf has ended", dev)
+    greet.write_text(text.replace('"demo/greet"', '"demo/hello"'))
+    assert "shelf  |" in up_to("shelf  | INFO:     127.0.0.1", dev)
+    send(engine, "demo/hello")
+    wait_for('"name": "greeting", "status": "COMPLETED"', engine)
+    assert httpx.get(f"{shelf}/realtime", trust_env=False).status_code == 200
+    dev.send_signal(signal.SIGINT)
+    dev.communicate()
+    assert left_behind(temporary) == []
+
+
+def test_the_shelf_can_be_left_out(temporary: Path, tmp_path: Path) -> None:
+    dev = start(temporary, "dev", *ports(), "--no-shelf", project=copy_of_the_project(tmp_path))
+    guide = up_to("Ctrl-C stops", dev)
+    assert "shelf      not served" in guide
+    assert "shelf  |" not in guide
+    dev.send_signal(signal.SIGINT)
+    dev.communicate()
 
 
 def test_a_taken_port_is_named_with_the_way_out(temporary: Path) -> None:

@@ -57,7 +57,11 @@ async def test_a_model_that_is_over_its_quota_is_asked_again(world: World, infer
     (step,) = world.run("asks").steps.values()
     assert (step.error or {})["message"] == "Error making AI request: unsuccessful status code: 429"
     await world.advance(minutes=1)
-    assert (world.run("asks").output, len(world.log)) == (ANSWER, 4)
+    assert (world.run("asks").output, [entry == "function" for entry in world.log]) == (
+        ANSWER,
+        [True, False, True, False, True],
+    ), "the app is asked again, too"
+    assert [attempt.number for attempt in step.attempts] == [0, 1]
 
 
 @pytest.mark.parametrize("bad", [JSONResponse({}, 500), PlainTextResponse("no json")])
@@ -66,5 +70,32 @@ async def test_a_model_that_keeps_failing_fails_the_run(world: World, infer: Inf
     await world.sent("go")
     await world.advance(minutes=1)
     run = world.run("asks")
-    assert (run.status, len(world.log)) == (RunStatus.FAILED, 4)
+    assert (run.status, len(world.log)) == (RunStatus.FAILED, 5)
     assert run.output["message"].startswith("Error making AI request")
+
+
+async def test_two_model_calls_side_by_side_are_each_made_until_they_succeed(world: World) -> None:
+    @world.on("go", "asks", retries=1)
+    async def asks(ctx: inngest.Context) -> Any:
+        async def ask(name: str) -> Any:
+            adapter = Adapter(auth_key="sk", model=name, base_url=f"http://127.0.0.1:{world.port}/v1/")
+            return await ctx.step.ai.infer(name, adapter=adapter, body={"messages": []})
+
+        return await ctx.group.parallel((lambda: ask("a"), lambda: ask("b"), lambda: ask("c")))
+
+    app: fastapi.FastAPI = world.app(world.functions)
+
+    @app.post("/v1/chat/completions")
+    async def complete(request: fastapi.Request) -> Response:
+        model = (await request.json())["model"]
+        world.log.append(model)
+        failed = model != "c" and world.log.count(model) == 1
+        return JSONResponse({}, 500) if failed else JSONResponse({"model": model})
+
+    await world.serve(app)
+    async with world.server.engine.client.session.put(world.url) as answer:
+        assert answer.status == 200
+    await world.sent("go")
+    await world.advance(minutes=1)
+    assert world.run("asks").output == [{"model": "a"}, {"model": "b"}, {"model": "c"}]
+    assert sorted(world.log) == ["a", "a", "b", "b", "c"]

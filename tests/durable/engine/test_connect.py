@@ -83,20 +83,23 @@ async def test_a_failing_step_is_retried_and_a_permanent_error_is_not(world: Wor
     assert {run.status for run in world.runs("fails")} == {RunStatus.FAILED}
 
 
-async def test_without_a_worker_each_attempt_fails_until_one_is_there(world: World, dial: Connect) -> None:
-    @world.on("go")
-    async def hello(ctx: inngest.Context) -> str:
-        return "hello"
+async def test_without_a_worker_runs_wait_and_that_costs_no_attempt(world: World, dial: Connect) -> None:
+    @world.on("go", retries=0)
+    async def hello(ctx: inngest.Context) -> Any:
+        return ctx.attempt
 
     connection = await dial()
     await connection.close(wait=True)
     await until(lambda: not world.server.gateway.workers)
-    await world.sent("go")
-    run = world.run("hello")
-    assert [(a.error or {})["message"] for a in run.attempts] == ["Could not find a healthy connection"]
+    for _ in range(2):
+        await world.sent("go")
+    await world.advance(hours=1)
+    first, second = world.runs("hello")
+    assert {first.status, second.status} == {RunStatus.SCHEDULED}
+    world.server.cancel_run(first.id)
     await dial()
-    await world.advance(minutes=1)
-    assert (run.status, len(run.attempts)) == (RunStatus.COMPLETED, 2)
+    await world.server.settle()
+    assert (first.status, second.status, second.output) == (RunStatus.CANCELLED, RunStatus.COMPLETED, 0)
 
 
 async def test_a_worker_takes_no_more_at_once_than_it_said(world: World, dial: Connect) -> None:

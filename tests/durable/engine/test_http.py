@@ -63,6 +63,25 @@ async def test_one_several_and_no_events_are_taken(http: httpx.AsyncClient) -> N
     assert all(len(i) == 26 for i in several["ids"]), "internal ids, whatever id the sender chose"
 
 
+async def test_more_than_five_thousand_events_are_refused_and_the_first_ones_are_taken(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    answer = (await http.post("/e/test", json=[{"name": "a"}] * 5001)).json()
+    assert (answer["status"], answer["error"]) == (400, "Cannot have more than 5000 events in a batch")
+    assert len(answer["ids"]) == len(world.server.events()) == 5000
+
+
+async def test_an_event_of_more_than_three_megabytes_is_refused(world: World, http: httpx.AsyncClient) -> None:
+    event = {"name": "a", "data": {"x": "x" * (3 * 1024 * 1024)}}
+    answer = await http.post("/e/test", json=event)
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        "Event is over the max size: Max 3145728 bytes / Size 3145756 bytes",
+    )
+    event["data"] = {"x": "x" * (3 * 1024 * 1024 - 100)}
+    assert (await http.post("/e/test", json=event)).status_code == 200
+
+
 async def test_internal_names_cannot_be_forged(world: World, http: httpx.AsyncClient) -> None:
     answer = await http.post("/e/test", json={"name": "inngest/function.failed", "data": {}})
     assert answer.status_code == 400

@@ -1,6 +1,7 @@
 """Realtime channels with the SDK's own publisher and tokens; a page is stood for by a websocket and an event stream."""
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -49,6 +50,13 @@ async def test_a_runs_progress_reaches_the_page_that_may_see_it(world: World) ->
         first, second = await received(page, 2)
     assert [first["data"], second["data"]] == [{"percent": 50}, {"percent": 100}]
     assert (first["kind"], first["channel"], first["topic"]) == ("data", "run:7", "progress")
+
+
+async def test_a_token_says_what_it_is_for_and_how_long(world: World) -> None:
+    key = await token(world, "news")
+    claims = json.loads(base64.urlsafe_b64decode(key.split(".")[1] + "=="))
+    assert (claims["iss"], claims["exp"] - claims["iat"], claims["publish"]) == ("rt.inngest.com", 60, False)
+    assert claims["topics"] == [_topic("news")]
 
 
 async def test_only_the_topics_of_the_token_are_heard_and_more_can_be_added(world: World) -> None:

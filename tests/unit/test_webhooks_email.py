@@ -2,13 +2,14 @@
 
 import json
 import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 import db
 import steps
-from doors import inbound_email
+from doors import inbound_email, webhooks
 from tests.providers import AUTH, POSTMARK, SETTINGS, Doors, basic
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -340,6 +341,19 @@ async def test_a_database_that_is_away_costs_a_repetition_and_tells_no_secret(
     assert "s3cr3t" not in caplog.text
     assert doors.sent == []
     await db.close()
+    assert (await doors.email(PLAIN)).status_code == 200
+
+
+async def test_a_database_that_is_busy_costs_a_repetition(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection is taken, and none comes back."""
+    monkeypatch.setattr(webhooks, "LOOKUP_SECONDS", 0.1)
+    async with AsyncExitStack() as taken:
+        pool = await db.pool()
+        for _ in range(pool.get_max_size()):
+            await taken.enter_async_context(pool.acquire())
+        answer = await doors.email(PLAIN)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert doors.sent == []
     assert (await doors.email(PLAIN)).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""What the desk says when it can not do what it was asked: a page for each case, and what to do about it."""
+"""What the desk says when it cannot do what it was asked: a page for each case, and what to do about it."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ Page = Callable[[Desk, Request, Any], Awaitable[Response]]
 
 def log_away(error: Exception) -> None:
     """Leave a line for whoever runs the app; the type says which kind of away it is."""
-    logger.error("The desk can not use the database: %s", type(error).__name__)
+    logger.error("The desk cannot use the database: %s", type(error).__name__)
 
 
 def _message(desk: Desk, status: int, heading: str, *lines: str, **headers: str) -> Response:
@@ -51,7 +51,7 @@ async def away(desk: Desk, request: Request, error: Exception) -> Response:
     """503: the database does not answer, or has no tables yet."""
     log_away(error)
     return _message(
-        desk, 503, "The desk can not reach its database",
+        desk, 503, "The desk cannot reach its database",
         "Nothing is lost: every request and every recorded decision is kept. Reload this page in a moment.",
         **{"retry-after": "5"},
     )  # fmt: skip

@@ -49,7 +49,7 @@ class Desk:
 
 
 def number(text: str) -> int | None:
-    """A row's id as it stands in a URL; None for anything that can not be one."""
+    """A row's id as it stands in a URL; None for anything that cannot be one."""
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,17}", text) else None
 
 

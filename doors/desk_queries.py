@@ -81,7 +81,7 @@ async def version() -> tuple[str, int | None]:
 
 
 async def no_longer_waiting(refund_ids: list[int]) -> list[dict[str, Any]]:
-    """Those of these refunds that can not be decided any more."""
+    """Those of these refunds that cannot be decided any more."""
     return await fetch(
         "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"
         " where id = any($1) and (status <> 'pending' or expires_at <= now()) order by id",

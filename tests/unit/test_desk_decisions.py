@@ -11,11 +11,23 @@ import httpx
 import pytest
 
 import db
-import payments
 import refunds
 from doors import desk
 from tests.desk import REVIEWERS as CONFIGURED
-from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, history, ledger, sign_in, words
+from tests.desk import (
+    Engine,
+    application,
+    asked,
+    browser,
+    decide,
+    expires_in,
+    fields,
+    history,
+    ledger,
+    pay,
+    sign_in,
+    words,
+)
 from tests.ledger import rewrite
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -240,9 +252,7 @@ async def test_only_decisions_that_were_not_applied_are_sent_again(ada: httpx.As
     undecided, approved, paid, begun, old = [await asked(f"A-{number}") for number in range(1, 6)]
     for refund_id in (approved, paid, begun, old):
         await decide(ada, refund_id)
-    facts = ("run_id", "call_id", "customer_id", "order_id", "amount_cents", "reason")
-    [row] = await db.fetch("select * from refunds where id = $1", paid)
-    assert (await payments.issue(*(row[name] for name in facts)))["status"] == "issued"
+    await pay(paid)
     await db.fetch("update refunds set payment_started_at = now() where id = $1", begun)
     await rewrite("update refunds set decided_at = now() - interval '25 hours' where id = $1 returning id", old)
     engine.events.clear()

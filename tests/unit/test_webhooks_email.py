@@ -142,6 +142,14 @@ async def test_a_mail_server_is_never_answered_even_as_a_customer(doors: Doors) 
         assert (await received(doors, FromFull={"Email": robot}))["name"] == "customer/email.unmatched"
 
 
+async def test_one_sign_of_a_machine_is_enough_and_of_two_message_ids_the_first_counts(doors: Doors) -> None:
+    precedence = [{"Name": "Precedence", "Value": "first-class"}, {"Name": "Precedence", "Value": "bulk"}]
+    for headers in (precedence, precedence[::-1]):
+        assert (await received(doors, Headers=headers))["name"] == "customer/email.unmatched"
+    ids = [{"Name": "Message-ID", "Value": "<first@x>"}, {"Name": "Message-Id", "Value": "<second@x>"}]
+    assert (await received(doors, Headers=ids))["message_id"] == "<first@x>"
+
+
 async def test_of_headers_by_the_thousand_the_first_are_read(doors: Doors) -> None:
     """A million of them took 20 seconds and a gigabyte."""
     sign = {"Name": "Auto-Submitted", "Value": "auto-replied"}

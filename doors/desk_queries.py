@@ -17,7 +17,7 @@ AUDIT_PAGE = 50
 AUDIT_ACTIONS = get_args(AuditAction)
 # An email may have 100,000 characters. In a list its beginning is enough; a page of its own shows all of it.
 PREVIEW_CHARS = 4_000
-EARLIER_MAX = 50
+EARLIER_MAX = 10
 
 # The refund, its customer, the email that asked, and what this customer and this order were refunded before.
 _REQUEST = """

@@ -179,6 +179,18 @@ async def test_of_two_reviewers_one_decides_and_the_other_is_told_who(
     assert "not recorded" in page
 
 
+async def test_the_second_of_two_who_agree_is_told_that_the_first_decided(
+    ada: httpx.AsyncClient, grace: httpx.AsyncClient
+) -> None:
+    refund_id = await asked()
+    path = f"/approvals/{refund_id}"
+    forms = [fields(await visitor.get(path)) | {"decision": "approve"} for visitor in (ada, grace)]
+    first = await ada.post(f"{path}/decision", data=forms[0])
+    second = await grace.post(f"{path}/decision", data=forms[1])
+    assert [each.headers["location"] for each in (first, second)] == [f"{path}?said=recorded", f"{path}?said=refused"]
+    assert (await ledger(refund_id))[2] == "ada"
+
+
 async def test_what_expired_under_the_eyes_is_not_decided(ada: httpx.AsyncClient, engine: Engine) -> None:
     refund_id = await asked()
     form = fields(await ada.get(f"/approvals/{refund_id}")) | {"decision": "approve"}

@@ -60,34 +60,14 @@ async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, at
     """
     run_id = ticket["run_id"]
     try:
-        await send_once(
-            run_id, "audit-sent", ticket["customer_id"], reply, attempt,
-            mail_key=run_id, received=event.data, event_id=event.id,
-        )  # fmt: skip
+        with retries_that_fit(attempt):
+            await mail.send_once(
+                run_id, "audit-sent", ticket["customer_id"], reply,
+                mail_key=run_id, received=event.data, event_id=event.id,
+            )  # fmt: skip
     except mail.UnsentError as error:
         await hand_over(run_id, event.id, event.data, str(error), reply=reply)
         raise inngest.NonRetriableError(str(error)) from None
-
-
-async def send_once(
-    run_id: str, step_id: str, customer_id: str, text: str, attempt: int,
-    *, mail_key: str, received: Mapping[str, Any], **detail: Any,
-) -> None:  # fmt: skip
-    """Send a text to the customer's own address and write `message_sent`, unless that row is there already.
-
-    Raises RetryAfterError while the mail server may take it later, UnsentError after the last `attempt` (from 0).
-    """
-    if await db.fetch("select from audit_log where key = $1", db.clean(f"{run_id}:{step_id}")):
-        return
-    customer = await db.get_customer(customer_id) or {"email": ""}
-    try:
-        # Only a crash between here and the row sends it again, and then with the same Message-ID.
-        delivery = await mail.reply(mail_key, customer["email"], db.clean(text), received)
-    except mail.UnsentError as error:
-        if error.final or attempt >= RETRIES:
-            raise
-        raise inngest.RetryAfterError(str(error), timedelta(minutes=MAIL_PATIENCE_MINUTES[attempt])) from None
-    await db.audit("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
 
 
 async def audit_run_failed(failed: Any) -> None:
@@ -128,10 +108,17 @@ async def audit_unmatched(event: inngest.Event) -> None:
 
 # region D2: the agent, retried as fits what failed
 @contextmanager
-def retries_that_fit() -> Iterator[None]:
-    """Tell the engine when to try again: what is busy when it says so, a refusal never, anything else with backoff."""
+def retries_that_fit(attempt: int = 0) -> Iterator[None]:
+    """Tell the engine when to try again: what is busy when it says so, a refusal never, anything else with backoff.
+
+    `attempt` (from 0) is that of a mail; after the last one its UnsentError gets through.
+    """
     try:
         yield
+    except mail.UnsentError as error:
+        if error.final or attempt >= RETRIES:
+            raise
+        raise inngest.RetryAfterError(str(error), timedelta(minutes=MAIL_PATIENCE_MINUTES[attempt])) from None
     except notify.UnavailableError as error:
         if error.seconds is None:
             raise
@@ -196,7 +183,11 @@ async def notify_reviewer(
     """Put the refunds into the ledger; only then tell the reviewers. Not told, they still find them at the desk."""
     await refunds.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
     calls = [refund["call_id"] for refund in asked]
-    rows = [row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls]
+    rows = [
+        row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls and row["status"] == "pending"
+    ]
+    if not rows:  # Decided while the chat service was away.
+        return {"told": False}
     customer = await db.get_customer(ticket["customer_id"]) or {"tier": "unknown"}
     try:
         with retries_that_fit():

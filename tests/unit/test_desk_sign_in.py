@@ -323,7 +323,9 @@ async def test_a_form_without_this_visitors_token_does_nothing(
     form = {name: value for name, value in form.items() if name != "csrf"} | ({} if token is None else {"csrf": token})
     before = await sessions()
     for path in (f"/approvals/{refund_id}/decision", "/approvals/sign-out", "/approvals/sign-in"):
-        assert (await visitor.post(path, data=form | {"name": "grace", "password": PASSWORD})).status_code == 403
+        answer = await visitor.post(path, data=form | {"name": "grace", "password": PASSWORD})
+        assert answer.status_code == 403
+        assert (f'href="/approvals/{refund_id}"' in answer.text) == ("decision" in path)
     assert (await ledger(refund_id))[0] == "pending"
     assert await sessions() == before
 

@@ -112,10 +112,13 @@ async def test_an_amount_that_is_none_is_refused_and_what_was_typed_is_kept(
 
 
 async def test_amounts_with_thousands_are_read_as_people_write_them(ada: httpx.AsyncClient) -> None:
-    refund_id = await asked(cents=12_345_678)
-    assert fields(await ada.get(f"/approvals/{refund_id}"))["amount"] == "123,456.78"
-    assert (await decide(ada, refund_id)).status_code == 303
-    assert await ledger(refund_id) == ("approved", 12_345_678, "ada", "")
+    for number, (cents, written) in enumerate(
+        {12_345_678: "123,456.78", 12_345_678_901_200: "123,456,789,012.00"}.items()
+    ):
+        refund_id = await asked(f"A-{number}", cents)
+        assert fields(await ada.get(f"/approvals/{refund_id}"))["amount"] == written
+        assert (await decide(ada, refund_id)).status_code == 303
+        assert await ledger(refund_id) == ("approved", cents, "ada", "")
 
 
 async def test_a_rejection_needs_a_sentence(ada: httpx.AsyncClient, engine: Engine) -> None:

@@ -274,6 +274,7 @@ async def test_an_open_page_learns_what_came_and_what_became_of_its_cards(visito
     new = await asked("A-9")
     answer = await visitor.get(f"/approvals/waiting?list=&shown={mine},{expired},{still},x,{'9' * 30}")
     assert cards(answer) == [still, new]
+    assert [len(node.text().split()) > 0 for node in parsed(answer).css("article")] == [False, True]
     closed = {int(node.attributes["data-closed"] or 0): words(node) for node in parsed(answer).css("[data-closed]")}
     assert set(closed) == {mine, expired}
     assert "by dev-mode reviewer" in closed[mine]

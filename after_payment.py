@@ -68,10 +68,11 @@ async def tell_customer(event: inngest.Event, attempt: int) -> None:
     text = NEWS.format(amount=_amount(data), order=f" for order {order}" if order else "")
     step_id, key = f"tell-refund-failed:{reference}", f"refund-failed-{reference}"
     try:
-        await steps.send_once(
-            run_id, step_id, customer_id, text, attempt,
-            mail_key=key, received={"subject": "Your refund"}, reference=reference,
-        )  # fmt: skip
+        with steps.retries_that_fit_a_mail(attempt):
+            await mail.send_once(
+                run_id, step_id, customer_id, text,
+                mail_key=key, received={"subject": "Your refund"}, reference=reference,
+            )  # fmt: skip
     except mail.UnsentError as error:
         await db.audit("run_failed", run_id, f"{step_id}:unsent", customer_id, error=str(error), reply=text)
         raise inngest.NonRetriableError(str(error)) from None

@@ -175,7 +175,7 @@ async def migrate() -> list[str]:
         done = {row["name"] for row in await connection.fetch("select name from schema_migrations")}
         names = [path.name for path in sorted(MIGRATIONS.glob("*.sql")) if path.name not in done]
         for name in names:
-            await connection.execute((MIGRATIONS / name).read_text())
+            await connection.execute((MIGRATIONS / name).read_text(), timeout=3600)  # an index takes its time
             await connection.execute("insert into schema_migrations (name) values ($1)", name)
         if not await connection.fetchval("select exists (select from customers)"):
             await connection.executemany("insert into customers values ($1, $2, $3)", SEED_CUSTOMERS)

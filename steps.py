@@ -53,6 +53,17 @@ async def known_customer(customer_id: str) -> None:
         raise inngest.NonRetriableError(f"There is no customer {customer_id[:100]!r}.")
 
 
+@contextmanager
+def retries_that_fit_a_mail(attempt: int) -> Iterator[None]:
+    """Tell the engine to try again when the mail server may take it later; after the last `attempt` (from 0) raise."""
+    try:
+        yield
+    except mail.UnsentError as error:
+        if error.final or attempt >= RETRIES:
+            raise
+        raise inngest.RetryAfterError(str(error), timedelta(minutes=MAIL_PATIENCE_MINUTES[attempt])) from None
+
+
 async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, attempt: int = RETRIES) -> None:
     """Send the reply, if mail is configured, and write `message_sent`.
 
@@ -60,34 +71,14 @@ async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, at
     """
     run_id = ticket["run_id"]
     try:
-        await send_once(
-            run_id, "audit-sent", ticket["customer_id"], reply, attempt,
-            mail_key=run_id, received=event.data, event_id=event.id,
-        )  # fmt: skip
+        with retries_that_fit_a_mail(attempt):
+            await mail.send_once(
+                run_id, "audit-sent", ticket["customer_id"], reply,
+                mail_key=run_id, received=event.data, event_id=event.id,
+            )  # fmt: skip
     except mail.UnsentError as error:
         await hand_over(run_id, event.id, event.data, str(error), reply=reply)
         raise inngest.NonRetriableError(str(error)) from None
-
-
-async def send_once(
-    run_id: str, step_id: str, customer_id: str, text: str, attempt: int,
-    *, mail_key: str, received: Mapping[str, Any], **detail: Any,
-) -> None:  # fmt: skip
-    """Send a text to the customer's own address and write `message_sent`, unless that row is there already.
-
-    Raises RetryAfterError while the mail server may take it later, UnsentError after the last `attempt` (from 0).
-    """
-    if await db.fetch("select from audit_log where key = $1", db.clean(f"{run_id}:{step_id}")):
-        return
-    customer = await db.get_customer(customer_id) or {"email": ""}
-    try:
-        # Only a crash between here and the row sends it again, and then with the same Message-ID.
-        delivery = await mail.reply(mail_key, customer["email"], db.clean(text), received)
-    except mail.UnsentError as error:
-        if error.final or attempt >= RETRIES:
-            raise
-        raise inngest.RetryAfterError(str(error), timedelta(minutes=MAIL_PATIENCE_MINUTES[attempt])) from None
-    await db.audit("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
 
 
 async def audit_run_failed(failed: Any) -> None:
@@ -203,7 +194,11 @@ async def notify_reviewer(
     """Put the refunds into the ledger; only then tell the reviewers. Not told, they still find them at the desk."""
     await refunds.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
     calls = [refund["call_id"] for refund in asked]
-    rows = [row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls]
+    rows = [
+        row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls and row["status"] == "pending"
+    ]
+    if not rows:  # Decided while the chat service was away.
+        return {"told": False}
     customer = await db.get_customer(ticket["customer_id"]) or {"tier": "unknown"}
     try:
         with retries_that_fit_a_chat():

@@ -125,7 +125,7 @@ def _problem(form: Mapping[str, str], amount: int | None, note: str, asked: int)
 
 def cents(amount: str) -> int | None:
     """The cents of "49", "$49.00" or "1,234.5"; None for what is not clearly an amount, such as "49,00"."""
-    match = re.fullmatch(r"\s*\$?\s*([0-9]{1,9}|[0-9]{1,3}(?:,[0-9]{3}){1,2})(?:\.([0-9]{1,2}))?\s*", amount)
+    match = re.fullmatch(r"\s*\$?\s*([0-9]{1,12}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:\.([0-9]{1,2}))?\s*", amount)
     return match and int(match[1].replace(",", "")) * 100 + int((match[2] or "").ljust(2, "0"))
 
 

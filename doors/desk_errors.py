@@ -1,8 +1,8 @@
-"""What the desk says when it can not do what it was asked: a page for each case, and what to do about it."""
+"""What the desk says when it cannot do what it was asked: a page for each case, and what to do about it."""
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -18,11 +18,19 @@ Page = Callable[[Desk, Request, Any], Awaitable[Response]]
 
 def log_away(error: Exception) -> None:
     """Leave a line for whoever runs the app; the type says which kind of away it is."""
-    logger.error("The desk can not use the database: %s", type(error).__name__)
+    logger.error("The desk cannot use the database: %s", type(error).__name__)
 
 
-def _message(desk: Desk, status: int, heading: str, *lines: str, **headers: str) -> Response:
-    return desk.respond("message.html", None, status, headers, page="", heading=heading, lines=lines)
+def _message(
+    desk: Desk, status: int, heading: str, *lines: str, refund: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    return desk.respond("message.html", None, status, headers, page="", heading=heading, lines=lines, refund=refund)
+
+
+def _refund(request: Request) -> str:
+    """The number of the refund that the request is about; empty if about none."""
+    about = re.fullmatch(r"/approvals/([1-9][0-9]{0,17})(?:/decision)?", request.url.path, re.ASCII)
+    return about[1] if about else ""
 
 
 async def closed(desk: Desk, request: Request, error: ClosedError) -> Response:
@@ -34,16 +42,17 @@ async def signed_out(desk: Desk, request: Request, error: SignedOutError) -> Res
     """To the sign-in page, and from there back to the refund that was wanted, by its number."""
     if request.url.path == "/approvals/waiting":
         return PlainTextResponse("Signed out.", 403)
-    wanted = re.fullmatch(r"/approvals/([1-9][0-9]{0,17})(?:/decision)?", request.url.path, re.ASCII)
-    return RedirectResponse(f"/approvals/sign-in{f'?refund={wanted[1]}' if wanted else ''}", 303)
+    refund = _refund(request)
+    return RedirectResponse(f"/approvals/sign-in{f'?refund={refund}' if refund else ''}", 303)
 
 
 async def forged(desk: Desk, request: Request, error: ForgedError) -> Response:
     """403: a form of another session, or of another site."""
     return _message(
         desk, 403, "Nothing was done",
-        "This form belongs to an earlier session. Go back to what waits and open the request again.",
+        "This form belongs to an earlier session. Open the page again; what you typed should still be there.",
         "If it happens every time: the desk needs cookies and, outside dev mode, https.",
+        refund=_refund(request),
     )  # fmt: skip
 
 
@@ -51,9 +60,9 @@ async def away(desk: Desk, request: Request, error: Exception) -> Response:
     """503: the database does not answer, or has no tables yet."""
     log_away(error)
     return _message(
-        desk, 503, "The desk can not reach its database",
+        desk, 503, "The desk cannot reach its database",
         "Nothing is lost: every request and every recorded decision is kept. Reload this page in a moment.",
-        **{"retry-after": "5"},
+        headers={"retry-after": "5"},
     )  # fmt: skip
 
 
@@ -64,7 +73,7 @@ async def missing(desk: Desk, request: Request, error: Any) -> Response:
 
 async def refused(desk: Desk, request: Request, error: Any) -> Response:
     """A request that no page of the desk makes: 400, 405 or 413."""
-    return _message(desk, error.status_code, "This is not how it works", "Nothing was done.", **(error.headers or {}))
+    return _message(desk, error.status_code, "This is not how it works", "Nothing was done.", headers=error.headers)
 
 
 async def broken(desk: Desk, request: Request, error: Exception) -> Response:

@@ -49,7 +49,7 @@ class Desk:
 
 
 def number(text: str) -> int | None:
-    """A row's id as it stands in a URL; None for anything that can not be one."""
+    """A row's id as it stands in a URL; None for anything that cannot be one."""
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,17}", text) else None
 
 
@@ -79,12 +79,15 @@ async def changes(desk: Desk, request: Request) -> Response:
     etag = f'W/"{version}"'
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={"etag": etag})
-    shown = [number(text) for text in request.query_params.get("shown", "").split(",", SHOWN_MAX)[:SHOWN_MAX]]
-    closed = await desk_queries.no_longer_waiting([each for each in shown if each is not None])
+    listed = request.query_params.get("shown", "").split(",", SHOWN_MAX)[:SHOWN_MAX]
+    shown = [refund_id for refund_id in map(number, listed) if refund_id is not None]
+    closed = await desk_queries.no_longer_waiting(shown)
     nothing: tuple[list[dict[str, Any]], bool] = ([], False)
     after = number(request.query_params.get("after", ""))
     rows, more = await desk_queries.waiting(after) if "list" in request.query_params else nothing
-    return desk.respond("changes.html", visitor, headers={"etag": etag}, rows=rows, more=more, closed=closed)
+    return desk.respond(
+        "changes.html", visitor, headers={"etag": etag}, rows=rows, more=more, closed=closed, shown=shown
+    )
 
 
 async def one(desk: Desk, request: Request) -> Response:

@@ -17,7 +17,7 @@ AUDIT_PAGE = 50
 AUDIT_ACTIONS = get_args(AuditAction)
 # An email may have 100,000 characters. In a list its beginning is enough; a page of its own shows all of it.
 PREVIEW_CHARS = 4_000
-EARLIER_MAX = 50
+EARLIER_MAX = 10
 
 # The refund, its customer, the email that asked, and what this customer and this order were refunded before.
 _REQUEST = """
@@ -81,7 +81,7 @@ async def version() -> tuple[str, int | None]:
 
 
 async def no_longer_waiting(refund_ids: list[int]) -> list[dict[str, Any]]:
-    """Those of these refunds that can not be decided any more."""
+    """Those of these refunds that cannot be decided any more."""
     return await fetch(
         "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"
         " where id = any($1) and (status <> 'pending' or expires_at <= now()) order by id",

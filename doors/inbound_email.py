@@ -120,7 +120,7 @@ async def to_event(email: PostmarkEmail) -> Event:
 
     Reads the customers. An automatic reply is never answered: two that answer each other never stop.
     """
-    headers = {header.name.strip().lower(): header.value[:HEADER_MAX_CHARS] for header in reversed(email.headers)}
+    headers = [(header.name.strip().lower(), header.value[:HEADER_MAX_CHARS]) for header in email.headers]
     sender = address(email.from_full.email or email.from_)
     subject, text = one_line(email.subject, SUBJECT_MAX_CHARS), body(email)
     customers: list[dict[str, Any]] = []
@@ -139,8 +139,9 @@ async def to_event(email: PostmarkEmail) -> Event:
             data={"from": said, "subject": subject, "email_text": text, "reason": reason},
         )
     # What a reply has to name so that mail programs show it in the thread (RFC 5322, 3.6.4).
-    own = message_ids(headers.get("message-id", ""))
-    thread = message_ids(headers.get("references", "")) or message_ids(headers.get("in-reply-to", ""))
+    first = dict(reversed(headers))
+    own = message_ids(first.get("message-id", ""))
+    thread = message_ids(first.get("references", "")) or message_ids(first.get("in-reply-to", ""))
     data = {
         "customer_id": customers[0]["id"],
         "email_text": text,
@@ -158,10 +159,10 @@ def address(said: str) -> str:
     return found[1] if found else ""
 
 
-def is_automatic(headers: dict[str, str], sender: str) -> bool:
+def is_automatic(headers: list[tuple[str, str]], sender: str) -> bool:
     """Whether a program wrote this: an out-of-office notice, a bounce, a newsletter."""
     return sender.partition("@")[0].lower() in ROBOTS or any(
-        name in headers and sign.match(headers[name].lower()) for name, sign in AUTOMATIC.items()
+        name in AUTOMATIC and AUTOMATIC[name].match(value.lower()) for name, value in headers
     )
 
 

@@ -16,7 +16,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiosmtplib
 
-TIMEOUT_SECONDS = 15
+import db
+
+# For each answer of the server's: one that looks for spam before it says yes takes its time.
+TIMEOUT_SECONDS = 60
 SUBJECT_MAX_CHARS = 200
 MOST_REFERENCES = 20
 PERMANENT = 500
@@ -54,6 +57,21 @@ def _server(url: str) -> SplitResult:
     return parts
 
 
+async def send_once(
+    run_id: str, step_id: str, customer_id: str, text: str, *, mail_key: str, received: Mapping[str, Any], **detail: Any
+) -> None:
+    """Send a text to the customer's own address and write `message_sent`, unless that row is there already.
+
+    `mail_key` and `received` are those of `reply`. Raises UnsentError.
+    """
+    if await db.fetch("select from audit_log where key = $1", db.clean(f"{run_id}:{step_id}")):
+        return
+    customer = await db.get_customer(customer_id) or {"email": ""}
+    delivery = await reply(mail_key, customer["email"], db.clean(text), received)
+    # Only a crash just here sends it again, with the same Message-ID.
+    await db.audit("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
+
+
 async def reply(key: str, to: str, text: str, received: Mapping[str, Any]) -> dict[str, str]:
     """Send `text` to an address as the answer to an email (subject, message_id, references); how it was delivered.
 
@@ -86,7 +104,7 @@ async def reply(key: str, to: str, text: str, received: Mapping[str, Any]) -> di
     except aiosmtplib.SMTPResponseException as refused:
         # Also a password that is refused: somebody may correct it before the engine gives up.
         raise UnsentError(f"the mail server answered with {refused.code} ({type(refused).__name__})") from None
-    except (aiosmtplib.SMTPException, OSError) as error:
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         raise UnsentError(type(error).__name__) from None
     return {"delivery": "smtp", "mail_id": mail_id}
 

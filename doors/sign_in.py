@@ -107,11 +107,12 @@ class SignIn:
     def check_form(self, request: Request, visitor: Visitor, form: Mapping[str, str]) -> None:
         """Raise ForgedError unless this site's own page, rendered for this visitor, sent the form."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-        # What is in front of us may speak https to the browser and http to us: hosts are compared, not schemes.
-        same_origin = site in {None, "same-origin"} and (
-            origin is None or urlsplit(origin).netloc == request.headers.get("host")
-        )
-        if not same_origin or not hmac.compare_digest(form.get("csrf", "").encode(), visitor.csrf.encode()):
+        if site is None and origin is not None:
+            # What is in front of us may speak https to the browser and http to us: hosts are compared, not schemes.
+            site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
+        if site not in {None, "same-origin"} or not hmac.compare_digest(
+            form.get("csrf", "").encode(), visitor.csrf.encode()
+        ):
             raise ForgedError
 
     async def sign_in(self, request: Request, visitor: Visitor, name: str, password: str) -> Visitor | None:

@@ -7,6 +7,7 @@ and a Standard Webhooks sender for days (https://www.standardwebhooks.com). None
 would make it stop.
 """
 
+import asyncio
 import base64
 import hmac
 import os
@@ -28,6 +29,7 @@ from doors.bodies import Door
 EMAIL = Door("email", max_bytes=50 * 2**20, seconds=60)
 STRIPE = Door("stripe")
 GENERIC = Door("generic")
+LOOKUP_SECONDS = 10
 # Whoever signs as one of these could speak for the app itself.
 RESERVED = {"approval", "audit", "customer", "demo", "email", "inngest", "refund", "reviewer", "stripe", "support"}
 SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -183,7 +185,9 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
             raise EMAIL.refusal(415, "the Content-Type is not application/json")
         email = EMAIL.understood(inbound_email.parse, EMAIL.parse(await EMAIL.read(request)))
         try:
-            event = await inbound_email.to_event(email)
+            # A pool whose connections are all taken would let it wait for ever.
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                event = await inbound_email.to_event(email)
         except Exception as error:
             raise EMAIL.unavailable("the customers could not be read", error) from None
         await EMAIL.hand_over(send, event)

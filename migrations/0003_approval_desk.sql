@@ -1,6 +1,6 @@
 -- The approval desk: who is signed in, and indexes by which its pages answer at once, however long the tables grow.
 
--- One row per reviewer who is signed in. Who reads this table can not take a session over: the token is only in the cookie.
+-- One row per reviewer who is signed in. Who reads this table cannot take a session over: the token is only in the cookie.
 create table reviewer_sessions (
     token_sha256      bytea primary key,
     reviewer          text not null,

@@ -32,12 +32,13 @@ NO_KEY = {"", "sk-..."}
 COLORS = {"app": 36, "engine": 35, "shelf": 34}
 GUIDE = """
 app        {app}
+desk       {app}/approvals
 engine     {engine}   a stand-in for the Inngest dev server
 shelf      {shelf}   the course's concepts, one file each: concepts/README.md
 Postgres   {postgres}
 model      {model}
 
-Send a first email; it asks for a refund, which waits for approval. Then approve it.
+Send a first email; it asks for a refund, which waits for approval. Approve it at the desk, or with the second line.
 
   curl {engine}/e/dev -d '{{"name": "customer/email.received", "data": {{"customer_id": "cust_002",
     "email_text": "Hello, I was charged twice for order A-1001: 49.00 dollars each time. Grace"}}}}'

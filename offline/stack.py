@@ -126,7 +126,7 @@ class Stack:
         options = ["--host", "127.0.0.1", "--port", str(self._app_port), "--timeout-graceful-shutdown", "2"]
         # Longer than an engine keeps idle connections: one that closes just as a call comes in costs it an attempt.
         options += ["--timeout-keep-alive", "300"]
-        environment = self.settings | address | changes
+        environment = {"DESK_URL": self.app_url} | self.settings | address | changes
         self.app = self._start("app", ("-m", "uvicorn", self._app_name, *options), environment)
 
     def _start(self, name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Process:

@@ -12,7 +12,8 @@ const stored = (storage, act) => { try { return act(window[storage]); } catch { 
 function inWords(seconds) {
   const minutes = Math.floor(Math.abs(seconds) / 60);
   const hours = Math.floor(minutes / 60);
-  const amount = minutes < 1 ? "less than a minute" : minutes < 60 ? `${minutes} min`
+  if (minutes < 1) return seconds < 0 ? "just now" : "under a minute left";
+  const amount = minutes < 60 ? `${minutes} min`
     : hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
   return seconds < 0 ? `${amount} ago` : `${amount} left`;
 }
@@ -88,12 +89,14 @@ function notice(id) {
 
 function closeCard(card, news) {
   const form = $("form[data-decide]", card);
-  if (!form || card.matches(".done")) return false;
+  card.dataset.state = news.dataset.state;
+  // A page of its own shows the history too.
+  if (!form) return location.reload();
   card.classList.add("done");
   $("fieldset", form).disabled = true;
+  $(".closed-note", card)?.remove();
   form.before(...news.childNodes);
   $(".deadline", card)?.remove();
-  return true;
 }
 
 function addCards(incoming) {
@@ -121,7 +124,9 @@ function apply(html) {
   for (const closed of $$("[data-closed]", news)) {
     const card = $(`article[data-refund="${closed.dataset.closed}"]`);
     const words = closed.textContent.trim().replace(/\s+/g, " ");
-    if (card && closeCard(card, document.importNode(closed, true))) says.push(`${$("h2", card).textContent.trim()}: ${words}`);
+    if (!card || card.dataset.state === closed.dataset.state) continue;
+    closeCard(card, document.importNode(closed, true));
+    says.push(`${$("h2", card).textContent.trim()}: ${words}`);
   }
   if ("list" in page) {
     const added = addCards($("[data-cards]", news));
@@ -181,6 +186,7 @@ const keys = {
   k: (cards, at) => goTo(cards[Math.max(at - 1, 0)]),
   a: (cards, at) => $("button.approve", cards[Math.max(at, 0)])?.focus(),
   r: (cards, at) => $("textarea", cards[Math.max(at, 0)])?.focus(),
+  n: () => $("[data-next]")?.click(),
   "?": () => $("#keys").showModal(),
 };
 

@@ -11,6 +11,7 @@ import db
 import steps
 from doors import notify
 from tests.durable.driver import Engine, actions, ledger
+from tests.ledger import decide
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me. It's <!channel> urgent."
 PENDING = ("pending", None)
@@ -140,6 +141,20 @@ async def test_a_decision_made_while_nobody_could_be_told_counts(engine: Engine,
     await engine.decide(request_id=event_id, approved=True)
     await engine.settle()
     await engine.advance(minutes=15)
+    assert await actions() == {"message_received": 1, "refund_issued": 1, "message_sent": 1}
+
+
+async def test_nobody_is_told_of_what_was_decided_meanwhile(engine: Engine, chat: Chat) -> None:
+    chat.status = 503
+    event_id = await engine.email(DOUBLE)
+    await engine.eventually(ledger, [PENDING])
+    await engine.settle()
+    [row] = await db.fetch("select id from refunds")
+    assert await decide(row["id"], approved=True, by="grace") is None
+    await engine.decide(request_id=event_id)
+    await engine.settle()
+    await engine.advance(minutes=2)
+    assert len(chat.posted) == 1
     assert await actions() == {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 
 

@@ -171,6 +171,6 @@ async def test_every_delay_of_a_retry_is_there(engine: Engine) -> None:
 
 async def test_a_customer_who_is_gone_by_then_is_not_written_to(server: MailServer, database: None) -> None:
     with pytest.raises(mail.UnsentError) as raised:
-        await steps.send_once("run-1", "audit-sent", "cust_404", "Hi", 0, mail_key="run-1", received={})
+        await mail.send_once("run-1", "audit-sent", "cust_404", "Hi", mail_key="run-1", received={})
     assert raised.value.final
     assert server.tries == 0

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -44,14 +45,14 @@ def doors(monkeypatch: pytest.MonkeyPatch) -> Wired:
 
 
 async def test_an_email_that_is_posted_is_answered(engine: Engine, doors: Wired) -> None:
-    answer = await doors.email(FROM_ADA | {"MessageID": "posted-1"})
+    answer = await doors.email(FROM_ADA | {"MessageID": str(uuid4())})
     assert answer.status_code == 200
     await engine.eventually(actions, ANSWERED)
     assert await actions("cust_001") == ANSWERED
 
 
 async def test_an_email_that_is_delivered_many_times_is_answered_once(engine: Engine, doors: Wired) -> None:
-    again = FROM_ADA | {"MessageID": "delivered-again"}
+    again = FROM_ADA | {"MessageID": str(uuid4())}
     answers = await asyncio.gather(*(doors.email(again) for _ in range(20)))
     answers += [await doors.email(again) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
@@ -65,7 +66,7 @@ async def test_an_acknowledgement_that_was_lost_costs_a_redelivery_and_no_second
     engine: Engine, doors: Wired
 ) -> None:
     """The engine took the event and the door never heard of it: the provider has to be asked to repeat."""
-    email = FROM_ADA | {"MessageID": "lost-acknowledgement"}
+    email = FROM_ADA | {"MessageID": str(uuid4())}
     doors.forgetful = True
     assert (await doors.email(email)).status_code == 503
     await engine.eventually(actions, ANSWERED)
@@ -76,7 +77,7 @@ async def test_an_acknowledgement_that_was_lost_costs_a_redelivery_and_no_second
 
 
 async def test_an_email_from_nobody_we_know_is_left_to_a_person_once(engine: Engine, doors: Wired) -> None:
-    stranger = POSTMARK | {"MessageID": "from-nobody"}
+    stranger = POSTMARK | {"MessageID": str(uuid4())}
     for _ in range(5):
         assert (await doors.email(stranger)).status_code == 200
     await engine.eventually(actions, {"run_failed": 1})
@@ -92,8 +93,9 @@ async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of
     engine: Engine, doors: Wired
 ) -> None:
     told = ["refund.failed", "refund.updated", "charge.refund.updated"] * 5
+    refund = REFUND | {"id": f"re_{uuid4().hex}"}
     for kind in told:
-        assert (await doors.stripe(stripe_event(kind, REFUND, f"evt_once_{kind}"))).status_code == 200
+        assert (await doors.stripe(stripe_event(kind, refund, f"evt_{kind}_{refund['id']}"))).status_code == 200
     await engine.eventually(actions, {"refund_blocked": 1})
     await engine.settle()
     assert await actions() == {"refund_blocked": 1}
@@ -109,8 +111,9 @@ async def post(app_url: str, message_id: str) -> httpx.Response:
 
 
 async def test_the_apps_own_door_is_open_to_a_learner(engine: Engine, app_url: str) -> None:
+    message_id = str(uuid4())
     for _ in range(2):
-        answer = await post(app_url, "by-curl")
+        answer = await post(app_url, message_id)
         assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
     await engine.eventually(partial(actions, "cust_002"), ANSWERED)
     await engine.settle()
@@ -122,15 +125,16 @@ async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_
 ) -> None:
     if OFFICIAL:
         pytest.skip("the official server is not ours to stop")
+    message_id = str(uuid4())
     for _ in range(2):
-        answer = await post(app_url, "while-away")
+        answer = await post(app_url, message_id)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
     url = os.environ["INNGEST_DEV"]
     async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as stand_in:
         await stand_in.synced("customer-support")
         engine = Engine(url, stand_in)
         for _ in range(3):
-            assert (await post(app_url, "while-away")).status_code == 200
+            assert (await post(app_url, message_id)).status_code == 200
         await engine.eventually(actions, ANSWERED)
         await engine.settle()
         assert await actions() == ANSWERED

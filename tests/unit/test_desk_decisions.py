@@ -11,11 +11,23 @@ import httpx
 import pytest
 
 import db
-import payments
 import refunds
 from doors import desk
 from tests.desk import REVIEWERS as CONFIGURED
-from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, history, ledger, sign_in, words
+from tests.desk import (
+    Engine,
+    application,
+    asked,
+    browser,
+    decide,
+    expires_in,
+    fields,
+    history,
+    ledger,
+    pay,
+    sign_in,
+    words,
+)
 from tests.ledger import rewrite
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -100,10 +112,13 @@ async def test_an_amount_that_is_none_is_refused_and_what_was_typed_is_kept(
 
 
 async def test_amounts_with_thousands_are_read_as_people_write_them(ada: httpx.AsyncClient) -> None:
-    refund_id = await asked(cents=12_345_678)
-    assert fields(await ada.get(f"/approvals/{refund_id}"))["amount"] == "123,456.78"
-    assert (await decide(ada, refund_id)).status_code == 303
-    assert await ledger(refund_id) == ("approved", 12_345_678, "ada", "")
+    for number, (cents, written) in enumerate(
+        {12_345_678: "123,456.78", 12_345_678_901_200: "123,456,789,012.00"}.items()
+    ):
+        refund_id = await asked(f"A-{number}", cents)
+        assert fields(await ada.get(f"/approvals/{refund_id}"))["amount"] == written
+        assert (await decide(ada, refund_id)).status_code == 303
+        assert await ledger(refund_id) == ("approved", cents, "ada", "")
 
 
 async def test_a_rejection_needs_a_sentence(ada: httpx.AsyncClient, engine: Engine) -> None:
@@ -165,6 +180,18 @@ async def test_of_two_reviewers_one_decides_and_the_other_is_told_who(
     page = words(await loser.get(f"/approvals/{refund_id}?said=refused"))
     assert f"by {first}" in page
     assert "not recorded" in page
+
+
+async def test_the_second_of_two_who_agree_is_told_that_the_first_decided(
+    ada: httpx.AsyncClient, grace: httpx.AsyncClient
+) -> None:
+    refund_id = await asked()
+    path = f"/approvals/{refund_id}"
+    forms = [fields(await visitor.get(path)) | {"decision": "approve"} for visitor in (ada, grace)]
+    first = await ada.post(f"{path}/decision", data=forms[0])
+    second = await grace.post(f"{path}/decision", data=forms[1])
+    assert [each.headers["location"] for each in (first, second)] == [f"{path}?said=recorded", f"{path}?said=refused"]
+    assert (await ledger(refund_id))[2] == "ada"
 
 
 async def test_what_expired_under_the_eyes_is_not_decided(ada: httpx.AsyncClient, engine: Engine) -> None:
@@ -240,9 +267,7 @@ async def test_only_decisions_that_were_not_applied_are_sent_again(ada: httpx.As
     undecided, approved, paid, begun, old = [await asked(f"A-{number}") for number in range(1, 6)]
     for refund_id in (approved, paid, begun, old):
         await decide(ada, refund_id)
-    facts = ("run_id", "call_id", "customer_id", "order_id", "amount_cents", "reason")
-    [row] = await db.fetch("select * from refunds where id = $1", paid)
-    assert (await payments.issue(*(row[name] for name in facts)))["status"] == "issued"
+    await pay(paid)
     await db.fetch("update refunds set payment_started_at = now() where id = $1", begun)
     await rewrite("update refunds set decided_at = now() - interval '25 hours' where id = $1 returning id", old)
     engine.events.clear()

@@ -12,10 +12,9 @@ import schemathesis
 from selectolax.lexbor import LexborNode
 
 import db
-import payments
 import refunds
 from doors import desk_pages, desk_queries, pages
-from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, parsed, words
+from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, parsed, pay, words
 from tests.ledger import rewrite
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -50,8 +49,7 @@ async def paid(order_id: str, cents: int, customer: str = "cust_001") -> int:
     refund_id = await asked(order_id, cents, customer=customer)
     [row] = await db.fetch("select * from refunds where id = $1", refund_id)
     assert await refunds.decide(refund_id, row["digest"], approved=True, by="grace", key=order_id) is None
-    names = ("run_id", "call_id", "customer_id", "order_id", "amount_cents", "reason")
-    assert (await payments.issue(*(row[name] for name in names)))["status"] == "issued"
+    await pay(refund_id)
     return refund_id
 
 
@@ -276,6 +274,7 @@ async def test_an_open_page_learns_what_came_and_what_became_of_its_cards(visito
     new = await asked("A-9")
     answer = await visitor.get(f"/approvals/waiting?list=&shown={mine},{expired},{still},x,{'9' * 30}")
     assert cards(answer) == [still, new]
+    assert [len(node.text().split()) > 0 for node in parsed(answer).css("article")] == [False, True]
     closed = {int(node.attributes["data-closed"] or 0): words(node) for node in parsed(answer).css("[data-closed]")}
     assert set(closed) == {mine, expired}
     assert "by dev-mode reviewer" in closed[mine]

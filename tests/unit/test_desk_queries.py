@@ -86,7 +86,7 @@ async def test_a_query_reads_what_its_page_shows_and_no_table_from_end_to_end(
     assert len(plans) == 1
     # Five customers are one page of the disk.
     assert scans(plans[0]) <= {"customers"}
-    assert touched(plans[0]) <= (TOUCHED_MAX if "waits" not in name else 26 * 120), json.dumps(plans[0], indent=1)
+    assert touched(plans[0]) <= (TOUCHED_MAX if "waits" not in name else 26 * 40), json.dumps(plans[0], indent=1)
 
 
 async def test_a_page_is_the_same_number_of_queries_however_much_it_shows(

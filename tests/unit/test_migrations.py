@@ -140,6 +140,16 @@ async def test_a_new_file_is_applied_alone_and_files_go_in_the_order_of_their_nu
     assert [row["name"] for row in await db.fetch("select name from steps order by ctid")] == ["b", "c"]
 
 
+async def test_a_migration_may_take_longer_than_any_query(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncpg.create_pool(empty, min_size=0, command_timeout=0.5) as impatient:
+        monkeypatch.setitem(db._pools, asyncio.get_running_loop(), impatient)
+        await db.migrate()
+        monkeypatch.setattr(db, "MIGRATIONS", folder(tmp_path, slow="select pg_sleep(1)"))
+        assert await db.migrate() == ["slow.sql"]
+
+
 async def test_python_db_py_says_what_it_did_and_what_there_is_left_to_do(empty: str) -> None:
     for said in (f"Applied {', '.join(NAMES)}.\n", "The database is up to date.\n"):
         process = start()

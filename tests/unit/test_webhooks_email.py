@@ -2,13 +2,14 @@
 
 import json
 import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 import db
 import steps
-from doors import inbound_email
+from doors import inbound_email, webhooks
 from tests.providers import AUTH, POSTMARK, SETTINGS, Doors, basic
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -139,6 +140,14 @@ async def test_a_mail_server_is_never_answered_even_as_a_customer(doors: Doors) 
     for robot in ("MAILER-DAEMON@example.com", "postmaster@example.com"):
         await db.fetch("insert into customers values ($1, $1, 'pro')", robot)
         assert (await received(doors, FromFull={"Email": robot}))["name"] == "customer/email.unmatched"
+
+
+async def test_one_sign_of_a_machine_is_enough_and_of_two_message_ids_the_first_counts(doors: Doors) -> None:
+    precedence = [{"Name": "Precedence", "Value": "first-class"}, {"Name": "Precedence", "Value": "bulk"}]
+    for headers in (precedence, precedence[::-1]):
+        assert (await received(doors, Headers=headers))["name"] == "customer/email.unmatched"
+    ids = [{"Name": "Message-ID", "Value": "<first@x>"}, {"Name": "Message-Id", "Value": "<second@x>"}]
+    assert (await received(doors, Headers=ids))["message_id"] == "<first@x>"
 
 
 async def test_of_headers_by_the_thousand_the_first_are_read(doors: Doors) -> None:
@@ -340,6 +349,19 @@ async def test_a_database_that_is_away_costs_a_repetition_and_tells_no_secret(
     assert "s3cr3t" not in caplog.text
     assert doors.sent == []
     await db.close()
+    assert (await doors.email(PLAIN)).status_code == 200
+
+
+async def test_a_database_that_is_busy_costs_a_repetition(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection is taken, and none comes back."""
+    monkeypatch.setattr(webhooks, "LOOKUP_SECONDS", 0.1)
+    async with AsyncExitStack() as taken:
+        pool = await db.pool()
+        for _ in range(pool.get_max_size()):
+            await taken.enter_async_context(pool.acquire())
+        answer = await doors.email(PLAIN)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert doors.sent == []
     assert (await doors.email(PLAIN)).status_code == 200
 
 

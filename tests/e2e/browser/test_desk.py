@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 import db
-from tests.desk import PASSWORD, Engine, asked, decide, expires_in, history, ledger
+from tests.desk import PASSWORD, Engine, asked, decide, expires_in, history, ledger, pay
 from tests.desk import sign_in as sign_in_over_http
 from tests.e2e.browser.conftest import Open
 
@@ -138,6 +138,10 @@ async def test_the_next_request_is_one_click_away(open_desk: Open) -> None:
     first, second = [await asked(f"A-{number}") for number in range(2)]
     page = await open_desk(f"/{first}")
     await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_role("status").first).to_contain_text("Recorded.")
+    await page.keyboard.press("n")
+    await page.wait_for_url(f"**/{second}")
+    await page.go_back()
     await page.get_by_role("link", name="Next request").click()
     await page.wait_for_url(f"**/{second}")
 
@@ -218,6 +222,17 @@ async def test_a_colleagues_decision_is_marked_in_place_and_nothing_typed_is_los
     await page.keyboard.type("ing")
     await expect(card(page, mine).get_by_label("Sentence for the customer")).to_have_value("I am still writing")
     await expect(page.locator("#live")).to_contain_text("Approved $20.00 of $49.00 by grace")
+
+
+async def test_what_became_of_a_decision_appears_by_itself(open_desk: Open) -> None:
+    refund_id = await asked()
+    page = await open_desk(f"/{refund_id}")
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_text("The worker is carrying it out.")).to_be_visible()
+    await pay(refund_id)
+    await page.clock.run_for(POLL_MS)
+    await expect(page.get_by_text("The money is on its way")).to_be_visible()
+    await expect(page.locator(".history")).to_contain_text("issued")
 
 
 async def test_what_was_typed_outlives_a_reload_and_is_gone_once_it_is_decided(open_desk: Open) -> None:

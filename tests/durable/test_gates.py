@@ -3,17 +3,21 @@
 import asyncio
 import io
 import os
+from datetime import timedelta
 from importlib import import_module
 
 import fastapi
 import pytest
 from rich.console import Console
 
+import concepts
 import db
+import inngest_app
 from gates.__main__ import GATES, run
 from gates.engine import EngineError
 from gates.report import Finding, Report
 from gates.rows import RowsError
+from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL
 from tests.serving import served
 from tests.wrong_builds.learner import RIGHT
@@ -57,11 +61,15 @@ WORDS = {
 }
 
 
-async def report_of(app: fastapi.FastAPI, *names: str, app_id: str = "my-worker") -> list[Finding]:
+async def checked(engine: DevServer, *names: str) -> Report:
     report = Report(Console(file=io.StringIO()))
+    await run(list(names), engine.origin, os.environ["DATABASE_URL"], report, PATIENCE_SECONDS)
+    return report
+
+
+async def report_of(app: fastapi.FastAPI, *names: str, app_id: str = "my-worker") -> list[Finding]:
     async with served(app, app_id) as engine:
-        await run(list(names), engine.origin, os.environ["DATABASE_URL"], report, PATIENCE_SECONDS)
-    return report.findings
+        return (await checked(engine, *names)).findings
 
 
 async def test_a_right_build_with_names_of_its_own_passes_every_gate(database: None) -> None:
@@ -71,8 +79,6 @@ async def test_a_right_build_with_names_of_its_own_passes_every_gate(database: N
 
 
 async def test_the_reference_passes_every_gate(database: None) -> None:
-    import inngest_app  # noqa: PLC0415
-
     findings = await report_of(inngest_app.app, "d0", "d1", "d2", "d3", "d4", "d5", app_id="customer-support")
     assert [finding for finding in findings if not finding.passed] == []
 
@@ -87,6 +93,38 @@ async def test_a_fault_is_found_by_its_gate_with_its_advice(fault: str, database
     assert advice is not None
     assert failed[0].gate == gate
     assert (advice.source, WORDS[fault] in advice.cause) == (source, True), advice
+
+
+async def test_the_quick_win_wants_to_see_it_broken_before_it_passes(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(concepts.app, "concepts") as engine:
+        report = await checked(engine, "quick-win")
+        (missing,) = report.failed
+        assert missing.advice is not None
+        assert "BREAK=farewell" in missing.advice.cause
+        monkeypatch.setenv("BREAK", "farewell")
+        engine.send_events([{"name": "demo/greet", "data": {"name": "Ada"}}])
+        await engine.settle()
+        await engine.advance(timedelta(minutes=2))
+        monkeypatch.delenv("BREAK")
+        report = await checked(engine, "quick-win")
+    assert report.failed == []
+
+
+async def test_d6_wants_to_see_a_step_that_failed_and_healed(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(inngest_app.app, "customer-support") as engine:
+        (missing,) = (await checked(engine, "d6")).failed
+        assert missing.advice is not None
+        assert missing.advice.cause.startswith("break the agent's step")
+        monkeypatch.setenv("MODEL", "rule-based:outage")
+        email = {"customer_id": "cust_001", "email_text": "How long does shipping take?"}
+        engine.send_events([{"name": "customer/email.received", "data": email}])
+        await engine.settle()
+        monkeypatch.setenv("MODEL", "rule-based")
+        await engine.advance(timedelta(minutes=2))
+        report = await checked(engine, "d6")
+    assert report.failed == []
 
 
 def test_the_gates_say_what_they_know_without_an_engine_or_a_database() -> None:

@@ -3,9 +3,9 @@
 The failure: a script greets, waits and says goodbye. It dies while it waits, or the goodbye fails; whoever starts it
 again greets the customer a second time.
 
-The idea: what is done stays done. Set BREAK=farewell, restart and send the event: `greeting` has one attempt,
-`farewell` one after another. Restart without BREAK: the same run, hours old perhaps, says goodbye and is complete.
-While it sleeps no process waits; the machine may be off.
+The idea: what is done stays done. Restart with BREAK=farewell and send the event: `greeting` has one attempt beside the
+many of `farewell`. Restart without it before the fifth and last has failed, within about five minutes: the same run
+says goodbye and is complete. While it sleeps or waits for its next attempt, no process does; the machine may be off.
 
 With a model in the environment (OPENAI_API_KEY, or a MODEL_PROVIDER) an agent of one line writes the greeting.
 """

@@ -70,7 +70,8 @@ def main(arguments: list[str] | None = None) -> None:
             over += 1
         elif refusal:
             refused.append(f"{run}: {refusal.message}")
-    print(f"Done: {options.action} of {len(chosen) - over - len(refused)}; {over} were over already.")
+    done = "run again" if options.action == "rerun" else "cancelled"
+    print(f"Done: {len(chosen) - over - len(refused)} {done}; {over} were over already.")
     _show("refused", refused)
     if refused:
         raise SystemExit(1)

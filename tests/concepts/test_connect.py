@@ -1,20 +1,24 @@
 """A worker without an inbound port, as the process it is. Runs without a database, a model or a network."""
 
+import asyncio
 import os
+import signal
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 import concepts
-from concepts import connect
+from concepts import connect, outside
 from offline.processes import Process, Processes
 from tests.concepts.shelf import Shelf
+from tests.durable.driver import PATIENCE_SECONDS
 
 FUNCTION = "connect-answer-inside"
 EMAIL = {"customer_id": "cust_001"}
-TRACE = "query($id: String!) { run(runID: $id) { trace { childrenSpans { name childrenSpans { name } } } } }"
+TRACE = "query($id: String!) { run(runID: $id) { trace { childrenSpans { name status childrenSpans { name } } } } }"
 
 
 @pytest.fixture
@@ -46,12 +50,15 @@ async def sleeping(shelf: Shelf) -> int:
     return len([run for run in runs if "think" in await attempts(shelf, run["id"])])
 
 
-async def attempts(shelf: Shelf, run_id: str) -> dict[str, int]:
+async def steps_of(shelf: Shelf, run_id: str) -> list[dict[str, Any]]:
     answer = await shelf.gql(TRACE, id=run_id)
     # The official server has no trace yet of a run that has just begun.
-    steps = answer["run"]["trace"]["childrenSpans"] if answer and answer["run"]["trace"] else []
+    return list(answer["run"]["trace"]["childrenSpans"]) if answer and answer["run"]["trace"] else []
+
+
+async def attempts(shelf: Shelf, run_id: str) -> dict[str, int]:
     # A step that succeeded at once is shown without its attempt.
-    return {step["name"]: len(step["childrenSpans"]) or 1 for step in steps}
+    return {step["name"]: len(step["childrenSpans"]) or 1 for step in await steps_of(shelf, run_id)}
 
 
 async def test_it_works_without_a_port_on_which_anybody_could_call_it(shelf: Shelf, processes: Processes) -> None:
@@ -78,6 +85,46 @@ async def test_its_runs_wait_while_it_is_gone_and_the_next_worker_goes_on_with_t
     [run] = await shelf.runs(FUNCTION)
     tried = await attempts(shelf, run["id"])
     assert [tried[step] for step in ("look-up", "answer")] == [1, 1]
+
+
+async def test_when_it_is_told_to_stop_it_finishes_the_step_it_is_at(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, where the step can be held: the SDK's handlers take the place of this process's for a while."""
+    begun, release = asyncio.Event(), asyncio.Event()
+    look_up = outside.look_up
+
+    async def slowly(customer_id: str) -> dict[str, str]:
+        begun.set()
+        await release.wait()
+        return await look_up(customer_id)
+
+    monkeypatch.setattr(outside, "look_up", slowly)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        worker = asyncio.create_task(connect.main())
+        await shelf.eventually(how_many_connections, 1)
+        await shelf.send("concepts/connect.email", EMAIL)
+        await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        done, _ = await asyncio.wait([worker], timeout=0.5)
+        assert not done
+        release.set()
+        await asyncio.wait_for(worker, PATIENCE_SECONDS)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    [run] = await shelf.runs(FUNCTION)
+
+    async def kept() -> bool:
+        return ("look-up", "COMPLETED") in [(step["name"], step["status"]) for step in await steps_of(shelf, run["id"])]
+
+    await shelf.eventually(kept, True)
+    assert outside.asked("look_up") == ["cust_001"]
+
+
+async def how_many_connections() -> int:
+    return len(await connections())
 
 
 def test_it_is_not_served_over_http_beside_the_shelf() -> None:

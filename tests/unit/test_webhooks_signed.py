@@ -278,9 +278,9 @@ async def test_an_id_that_no_event_can_have_is_malformed(doors: Doors, message_i
 
 
 async def test_what_postgres_cannot_store_is_made_harmless(doors: Doors) -> None:
-    body = b'{"type": "a", "data": {"x\\u0000": ["\\ud800", {"y": "\\u0000z"}], "n": 1e999}}'
+    body = b'{"type": "a", "data": {"x\\u0000": ["\\ud800", {"y": "\\u0000z"}], "n": [1e999, NaN]}}'
     assert (await doors.service(body)).status_code == 200
-    assert doors.sent[0]["data"] == {"x\ufffd": ["\ufffd", {"y": "\ufffdz"}], "n": "inf"}
+    assert doors.sent[0]["data"] == {"x\ufffd": ["\ufffd", {"y": "\ufffdz"}], "n": ["inf", "nan"]}
 
 
 async def test_data_that_is_nested_deeper_than_an_event_can_be_sent_is_malformed(doors: Doors) -> None:

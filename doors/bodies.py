@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import fastapi
 import pydantic
@@ -65,7 +65,7 @@ class Door:
     def parse(self, body: bytes) -> dict[str, Any]:
         """The JSON object in the body. Raises 400 for anything else, and for one that is nested too deeply."""
         try:
-            value = json.loads(body, parse_constant=_no_number)
+            value = json.loads(body)
             if isinstance(value, dict) and not _too_deep(value):
                 return value
         except RecursionError:
@@ -95,10 +95,6 @@ class Door:
         """503 with the time after which to repeat; of the error only its type is told, its text may hold a secret."""
         reason = f"{what} ({type(error).__name__})"
         return self.refusal(503, reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _no_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _too_deep(value: object) -> bool:

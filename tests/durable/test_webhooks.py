@@ -93,12 +93,13 @@ async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of
     engine: Engine, doors: Wired
 ) -> None:
     told = ["refund.failed", "refund.updated", "charge.refund.updated"] * 5
-    refund = REFUND | {"id": f"re_{uuid4().hex}"}
+    refund = REFUND | {"id": f"re_{uuid4().hex}", "metadata": {"order_id": "A-1001", "customer_id": "cust_002"}}
+    expected = {"refund_blocked": 1, "message_sent": 1}
     for kind in told:
         assert (await doors.stripe(stripe_event(kind, refund, f"evt_{kind}_{refund['id']}"))).status_code == 200
-    await engine.eventually(actions, {"refund_blocked": 1})
+    await engine.eventually(partial(actions, "cust_002"), expected)
     await engine.settle()
-    assert await actions() == {"refund_blocked": 1}
+    assert await actions() == expected
 
 
 BY_CURL = {"from": "grace@example.com", "text": "How long does shipping take?"}

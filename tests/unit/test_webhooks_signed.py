@@ -278,9 +278,20 @@ async def test_an_id_that_no_event_can_have_is_malformed(doors: Doors, message_i
 
 
 async def test_what_postgres_cannot_store_is_made_harmless(doors: Doors) -> None:
-    body = b'{"type": "a", "data": {"x\\u0000": ["\\ud800", {"y": "\\u0000z"}], "n": 1e999}}'
+    body = b'{"type": "a", "data": {"x\\u0000": ["\\ud800", {"y": "\\u0000z"}], "n": [1e999, NaN]}}'
     assert (await doors.service(body)).status_code == 200
-    assert doors.sent[0]["data"] == {"x\ufffd": ["\ufffd", {"y": "\ufffdz"}], "n": "inf"}
+    assert doors.sent[0]["data"] == {"x\ufffd": ["\ufffd", {"y": "\ufffdz"}], "n": ["inf", "nan"]}
+
+
+async def test_data_that_is_nested_deeper_than_an_event_can_be_sent_is_malformed(doors: Doors) -> None:
+    """The SDK gives up at 255 levels, for which the service would be asked to repeat for days."""
+    for levels, status in ((63, 200), (64, 400), (300, 400), (5_000, 400), (400_000, 400)):
+        body = b'{"type": "a", "data": {"x": ' + b"[" * (levels - 2) + b"1" + b"]" * (levels - 2) + b"}}"
+        answer = await doors.service(body)
+        assert answer.status_code == status, levels
+        if status == 400:
+            assert answer.json() == {"detail": "the body is nested too deeply"}
+    assert len(doors.sent) == 1
 
 
 async def test_while_a_service_rolls_its_secret_both_open_the_door(

@@ -11,7 +11,7 @@ from offline.inngest_server import DevServer
 from tests.durable.driver import PATIENCE_SECONDS, Engine
 
 RUNS = """query($from: Time!) {
-  runs(first: 400, orderBy: [{field: QUEUED_AT, direction: ASC}], filter: {from: $from}) {
+  runs(first: 399, orderBy: [{field: QUEUED_AT, direction: ASC}], filter: {from: $from}) {
     edges { node { id status function { slug } output } }
   }
 }"""

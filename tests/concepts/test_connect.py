@@ -112,6 +112,7 @@ async def test_when_it_is_told_to_stop_it_finishes_the_step_it_is_at(
         release.set()
         await asyncio.wait_for(worker, PATIENCE_SECONDS)
     finally:
+        release.set()
         for number, handler in handlers.items():
             signal.signal(number, handler)
     [run] = await shelf.runs(FUNCTION)

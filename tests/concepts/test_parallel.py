@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ QUESTION = {"customer_id": "cust_002", "question": "Where is it?"}
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> dict[str, asyncio.Event]:
-    """Each model writes until its event is set."""
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, asyncio.Event]]:
+    """Each model writes until its event is set, at the latest when the test is over."""
     events = {"careful": asyncio.Event(), "quick": asyncio.Event()}
     ask = parallel.ask
 
@@ -25,7 +26,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> dict[str, asyncio.Event]:
         return await ask(model, question)
 
     monkeypatch.setattr(parallel, "ask", slowly)
-    return events
+    yield events
+    for event in events.values():
+        event.set()
 
 
 async def test_each_parallel_step_is_executed_once(shelf: Shelf) -> None:
@@ -45,7 +48,10 @@ async def test_they_are_under_way_at_the_same_time(shelf: Shelf, monkeypatch: py
 
     monkeypatch.setattr(outside, "look_up", together)
     await shelf.send("concepts/parallel.history", CUSTOMER)
-    await shelf.ended("parallel-history")
+    try:
+        await shelf.ended("parallel-history")
+    finally:
+        await all_three.abort()
 
 
 async def test_one_that_fails_is_tried_again_alone(shelf: Shelf) -> None:

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import fastapi
 import pydantic
-from starlette.requests import ClientDisconnect
 
 from doors import Event, Send
 
@@ -52,14 +51,17 @@ class Door:
         body = bytearray()
         try:
             async with asyncio.timeout(self.seconds):
-                async for chunk in request.stream():
-                    body += chunk
+                more = True
+                while more:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise self.refusal(400, "the caller hung up before the body was complete")
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
                     if len(body) > self.max_bytes:
                         raise self.refusal(413, too_large, hang_up)
         except TimeoutError:
             raise self.refusal(408, f"the body took longer than {self.seconds:g} seconds", hang_up) from None
-        except ClientDisconnect:
-            raise self.refusal(400, "the caller hung up before the body was complete") from None
         return bytes(body)
 
     def parse(self, body: bytes) -> dict[str, Any]:

@@ -8,17 +8,13 @@ hurts, each turn is a step. A turn reads all that was said, so the last are the 
 once, 8 calls with 158 tokens become 5 with 109.
 
 Steps return references, ids of what lies in your own database. Or the middleware encrypts what they return, with a key
-that every process has; the text of an exception stays readable (inngest_encryption 0.1.0).
-
-`step.ai.infer` is the one exception: the engine calls the model, and nothing of the app runs meanwhile. So prompt,
-answer and API key are the engine's to read, middleware or not.
+that every process has; the text of an exception stays readable (inngest_encryption 0.1.0). The one exception, a model
+that the engine itself calls, is in `ai_gateway.py`.
 """
 
 import os
-from typing import Any
 
 import inngest
-from inngest.experimental import ai
 from inngest_encryption import EncryptionMiddleware
 
 from concepts import outside
@@ -92,22 +88,3 @@ async def with_references(ctx: inngest.Context) -> None:
     """The engine hears ids only."""
     draft_id = await ctx.step.run("write-reply", draft, str(ctx.event.data["message_id"]))
     await ctx.step.run("send-reply", send_draft, str(ctx.event.data["customer_id"]), draft_id)
-
-
-@client.create_function(
-    fn_id="ai-infer",
-    trigger=inngest.TriggerEvent(event="concepts/ai_calls.infer"),
-    middleware=[EncryptionMiddleware.factory(KEY)],
-)
-async def through_the_engine(ctx: inngest.Context) -> str:
-    """The exception: any OpenAI-compatible server, called by the engine."""
-    adapter = ai.openai.Adapter(
-        auth_key=os.environ.get("OPENAI_API_KEY", ""),
-        base_url=os.environ.get("OPENAI_BASE_URL"),
-        model=os.environ.get("MODEL", "gpt-5-mini"),
-    )
-    body = {"messages": [{"role": "user", "content": str(ctx.event.data["email_text"])}]}
-    answer: dict[str, Any] = await ctx.step.ai.infer("write-reply", adapter=adapter, body=body)
-    reply = str(answer["choices"][0]["message"]["content"])
-    await ctx.step.run("send-reply", outside.send_mail, str(ctx.event.data["customer_id"]), reply)
-    return reply

@@ -8,9 +8,8 @@ else is said. Any exception means "try again", RetryAfterError also says when, N
 used up can be caught: StepError. A no from the world is a result: return it.
 
 `except Exception` around a step also catches NonRetriableError, and RetryAfterError at its first attempt; the engine
-hears of neither, and the step runs again at every later call (inngest 0.5.19). There an on_failure handler has no
-retries: what must not be lost belongs in a dead-letter function. It cannot wake itself: a run that was started by
-`inngest/function.failed` sends no such event when it fails (dev server of 11/2026).
+hears of neither, and the step runs again at every later call (seen in inngest 0.5.19). What is done about a run that
+failed for good is in `dead_letters.py`.
 """
 
 from datetime import timedelta
@@ -56,21 +55,6 @@ async def charge(order_id: str) -> str:
         raise inngest.NonRetriableError(str(declined)) from declined
 
 
-async def apologise(ctx: inngest.Context) -> None:
-    """on_failure: what this function owes its customer. Not tried again."""
-    failed: Any = ctx.event.data
-    await outside.send_mail(failed["event"]["data"]["customer_id"], "We could not charge your card.")
-
-
-CHARGE = inngest.TriggerEvent(event="concepts/retries.charge")
-
-
-@client.create_function(fn_id="retries-charge", trigger=CHARGE, on_failure=apologise)
-async def charge_or_fail(ctx: inngest.Context) -> str:
-    """Permanent: the run fails at the first no."""
-    return await ctx.step.run("charge", charge, str(ctx.event.data["order_id"]))
-
-
 @client.create_function(fn_id="retries-caught-wrong", trigger=inngest.TriggerEvent(event="concepts/retries.caught"))
 async def charge_and_catch(ctx: inngest.Context) -> str:
     """The failure: the caught no is forgotten, and the card is charged again before the mail and after it."""
@@ -96,14 +80,3 @@ async def charge_and_tell(ctx: inngest.Context) -> str:
     outcome = await ctx.step.run("charge", try_to_charge, str(ctx.event.data["order_id"]))
     await ctx.step.run("tell-customer", outside.send_mail, str(ctx.event.data["customer_id"]), outcome)
     return outcome
-
-
-# Sent for every function of every app of the environment.
-FAILED, MINE = "inngest/function.failed", f"event.data.function_id.startsWith('{client.app_id}-')"
-
-
-@client.create_function(fn_id="dead-letter", trigger=inngest.TriggerEvent(event=FAILED, expression=MINE))
-async def dead_letter(ctx: inngest.Context) -> None:
-    """Every failed run of the shelf, in one place. By its id: the email in it and the error's text stay out."""
-    failed: Any = ctx.event.data
-    await ctx.step.run("note", outside.note_failure, failed["function_id"], failed["run_id"], failed["error"]["name"])

@@ -29,3 +29,15 @@ async def answer_in_five_steps(ctx: inngest.Context) -> str:
     await ctx.step.run("send-reply", outside.send_mail, customer_id, reply)
     await ctx.step.run("close", outside.tell_team, f"{customer_id} has an answer")
     return reply
+
+
+@client.create_function(fn_id="answer-in-one-piece-wrong", trigger=inngest.TriggerEvent(event="concepts/steps.piece"))
+async def answer_in_one_piece(ctx: inngest.Context) -> str:
+    """The failure: the same conversation without steps. Whatever fails in it, all before it is done again."""
+    customer_id, email = str(ctx.event.data["customer_id"]), str(ctx.event.data["email_text"])
+    customer = await outside.look_up(customer_id)
+    await outside.tell_team(f"{customer_id} has written")
+    reply = await write_reply(email, customer["tier"])
+    await outside.send_mail(customer_id, reply)
+    await outside.tell_team(f"{customer_id} has an answer")
+    return reply

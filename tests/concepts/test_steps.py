@@ -50,3 +50,16 @@ async def test_what_is_broken_on_purpose_is_done_when_it_is_whole_again_and_noth
     await shelf.past_retries()
     await shelf.ended("answer-in-five-steps")
     assert called() == [*CONVERSATION[:3], "send_mail", *CONVERSATION[3:]]
+
+
+async def test_without_steps_a_failure_at_the_end_repeats_all_before_it(shelf: Shelf) -> None:
+    """The chat is away for the last message only: the customer gets two mails, and with steps one."""
+    for event, mails in (("concepts/steps.piece", 2), ("concepts/steps.email", 1)):
+        outside.forget()
+        outside.fail("tell_team", None, ConnectionError("the chat is away"))
+        await shelf.send(event, EMAIL)
+        await shelf.until(lambda: len(outside.asked("tell_team")) == 2, "the last message")
+        await shelf.past_retries()
+        await shelf.until(lambda: called()[-1] == "tell_team" and len(called()) > len(CONVERSATION), "the repetition")
+        await shelf.settle()
+        assert len(outside.asked("send_mail")) == len(outside.asked("ask_model")) == mails

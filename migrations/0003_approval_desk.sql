@@ -17,9 +17,12 @@ create index refunds_begun on refunds (payment_started_at) where status = 'appro
 -- What a customer was refunded already.
 create index refunds_issued on refunds (customer_id, settled_at) where status = 'issued';
 
--- The audit trail by every filter of its page, paged by id. On a table that is long already each takes a minute per ten
--- million rows, in which nothing can be written.
-create index audit_log_run_id on audit_log (run_id, id);
+-- The audit trail by every filter of its page, paged by id. Not by id itself but by id + 0, which only these indexes have
+-- in order: a planner that hopes to meet enough matching rows soon would walk along the primary key, all of it if there
+-- are none. On a table that is long already each takes a minute per ten million rows, in which nothing can be written.
+create index audit_log_customer_id on audit_log (customer_id, (id + 0));
+drop index audit_log_customer;
+create index audit_log_run_id on audit_log (run_id, (id + 0));
 drop index audit_log_run;
-create index audit_log_action on audit_log (action, id);
-create index audit_log_customer_action on audit_log (customer_id, action, id);
+create index audit_log_action_id on audit_log (action, (id + 0));
+create index audit_log_customer_action_id on audit_log (customer_id, action, (id + 0));

@@ -33,7 +33,7 @@ async def statement(text: str, *arguments: object) -> None:
 
 
 async def fill(audit_rows: int, refunds: int, waiting: int) -> None:
-    """Rows by the set: nine of ten of the first customer, and an action that is rare and old."""
+    """Rows by the set: most of one customer, a tenth of another who never wrote, and an action that is rare and old."""
     # Indexes are built sooner than kept up to date.
     indexes = await db.fetch(
         "select indexname, indexdef from pg_indexes where tablename = 'audit_log' and indexdef like 'CREATE INDEX%'"
@@ -44,7 +44,8 @@ async def fill(audit_rows: int, refunds: int, waiting: int) -> None:
         "insert into audit_log (action, key, run_id, customer_id, detail) select"
         " case when n <= 3 then 'run_failed' when n % 2 = 0 then 'message_received' else 'message_sent' end,"
         " 'run-' || n / 2 || case when n % 2 = 0 then ':audit-received' else ':audit-sent' end, 'run-' || n / 2,"
-        " case when n % 10 = 0 then 'customer-' || n when n = 1 then 'rare' else 'cust_001' end,"
+        " case when n % 10 = 0 then 'customer-' || n when n % 10 = 5 then 'silent' when n = 1 then 'rare'"
+        " else 'cust_001' end,"
         " jsonb_build_object('email_text', repeat('text ', 20)) from generate_series(1, $1::int) n",
         audit_rows,
     )

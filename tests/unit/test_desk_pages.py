@@ -77,6 +77,13 @@ async def test_a_card_shows_everything_that_a_decision_needs(visitor: httpx.Asyn
     assert {pages.iso(row["requested_at"]), pages.iso(row["expires_at"])} <= times
 
 
+async def test_of_many_refunds_before_the_last_ten_are_summed_up(visitor: httpx.AsyncClient) -> None:
+    for number in range(11):
+        await paid(f"B-{number}", 100 if number else 9900)
+    await asked()
+    assert "$10.00 in the last 10 refunds" in words(card(await visitor.get("/approvals")))
+
+
 async def test_an_order_that_was_refunded_already_is_pointed_out(visitor: httpx.AsyncClient) -> None:
     await asked("A-1001")
     assert "refunded already" not in (await visitor.get("/approvals")).text
@@ -339,6 +346,7 @@ async def test_a_mistake_in_the_desk_is_a_page_without_its_details(
     monkeypatch.setattr(desk_queries, "version", broken)
     answer = await visitor.get("/approvals")
     assert (answer.status_code, "s3cr3t" in answer.text) == (500, False)
+    assert "Something went wrong" in words(answer)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
@@ -347,7 +355,8 @@ async def test_a_form_that_no_page_sends_is_refused(visitor: httpx.AsyncClient) 
     path = "/approvals/1/decision"
     assert (await visitor.post(path, data={"note": "x" * 100_000})).status_code == 413
     assert (await visitor.post(path, data={str(number): "x" for number in range(50)})).status_code == 400
-    assert (await visitor.post(path, files={"note": b"x"})).status_code == 400
+    refused = await visitor.post(path, files={"note": b"x"})
+    assert (refused.status_code, "Nothing was done." in words(refused)) == (400, True)
     assert (await visitor.post(path, json={"csrf": "x"})).status_code == 403
     assert (await visitor.post(path, content=b"\xff\0%%%")).status_code == 403
 

@@ -61,9 +61,9 @@ QUERIES: dict[str, Callable[[], Awaitable[object]]] = {
         f"audit of {customer}, {run}, {action}, before {before}": (
             lambda given=(customer, run, action, before): desk_queries.audit(*given)  # type: ignore[misc]
         )
-        for customer in (None, "cust_001", "customer-500", "rare", "nobody")
+        for customer in (None, "cust_001", "silent", "customer-500", "rare", "nobody")
         for run in (None, "run-7", "no-run")
-        for action in (None, "message_sent", "run_failed", "health_check")
+        for action in (None, "message_sent", "message_received", "run_failed", "health_check")
         for before in (None, AUDIT_ROWS // 2)
     },
 }

@@ -198,6 +198,11 @@ async def test_new_requests_appear_in_order_of_their_deadlines_and_are_announced
     await expect(page.locator("article").first).to_have_attribute("data-refund", str(sooner))
     await expect(page.locator("#live")).to_have_text("1 new request.")
     await expect(page).to_have_title("(2) Waiting for approval")
+    last = await asked("A-3")
+    await a_poll_later(page)
+    await expect(page.locator("article")).to_have_count(3)
+    order = await page.locator("article").evaluate_all("cards => cards.map((card) => Number(card.dataset.refund))")
+    assert order == [sooner, later, last]
     # A card that came by itself works like any other.
     await card(page, sooner).get_by_role("button", name="Approve").click()
     await expect(page.get_by_role("status").first).to_contain_text("Recorded.")

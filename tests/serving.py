@@ -1,4 +1,4 @@
-"""An app over real HTTP beside a stand-in engine of its own."""
+"""An app over real HTTP, as uvicorn serves it, in this process: its steps can be counted and broken."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import fastapi
+import httpx
 import uvicorn
 
 from offline.inngest_server import DevServer
@@ -14,17 +15,30 @@ from tests.ports import free_port
 
 
 @asynccontextmanager
-async def served(app: fastapi.FastAPI, app_id: str) -> AsyncIterator[DevServer]:
-    """The app, known to an engine that listens where `INNGEST_DEV` says; on leaving, both are gone."""
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", lifespan="off", timeout_keep_alive=300)
+async def listening(app: fastapi.FastAPI, log_level: str = "warning") -> AsyncIterator[str]:
+    """The app's address while it is served."""
+    port = free_port()
+    # Kept open longer than an engine pools it: one that closes just as a call is sent costs the call an attempt.
+    config = uvicorn.Config(app, port=port, log_level=log_level, lifespan="off", timeout_keep_alive=300)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{config.port}/api/inngest"
-    port = urlsplit(os.environ["INNGEST_DEV"]).port or 0
-    async with DevServer(port=port, sdk_urls=[url], poll=False) as engine:
-        await engine.synced(app_id)
-        yield engine
+    yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     await serving
+
+
+async def synced(url: str) -> None:
+    """Let the app at this address register with its engine."""
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        (await http.put(f"{url}/api/inngest")).raise_for_status()
+
+
+@asynccontextmanager
+async def served(app: fastapi.FastAPI, app_id: str) -> AsyncIterator[DevServer]:
+    """The app, known to an engine that listens where `INNGEST_DEV` says; on leaving, both are gone."""
+    port = urlsplit(os.environ["INNGEST_DEV"]).port or 0
+    async with listening(app) as url, DevServer(port=port, sdk_urls=[f"{url}/api/inngest"], poll=False) as engine:
+        await engine.synced(app_id)
+        yield engine

@@ -23,22 +23,9 @@ from concepts import outside
 from concepts.shelf import client
 from offline.processes import Process, Processes
 from tests.ports import free_port
+from tests.serving import listening, synced
 
 START_SECONDS = 30.0
-
-
-@asynccontextmanager
-async def listening(app: fastapi.FastAPI) -> AsyncIterator[str]:
-    """The app's address while it is served in this process."""
-    port = free_port()
-    config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off", timeout_keep_alive=300)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
 
 
 @asynccontextmanager
@@ -49,12 +36,6 @@ async def serving(functions: Iterable[inngest.Function[Any]]) -> AsyncIterator[N
     async with listening(app) as url:
         await synced(url)
         yield
-
-
-async def synced(url: str) -> None:
-    """Let the engine know the functions of the app at this address."""
-    async with httpx.AsyncClient(timeout=START_SECONDS) as http:
-        (await http.put(f"{url}/api/inngest")).raise_for_status()
 
 
 class Program:

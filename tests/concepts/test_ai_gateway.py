@@ -10,8 +10,9 @@ import fastapi
 import pytest
 
 from concepts import outside
-from tests.concepts.programs import apart, listening
+from tests.concepts.programs import apart
 from tests.concepts.shelf import Shelf
+from tests.serving import listening
 
 EMAIL = {"customer_id": "cust_002", "email_text": "I was charged twice for order A-1001."}
 MESSAGE = {"customer_id": "cust_002", "message_id": "m-77"}

@@ -7,8 +7,8 @@ import inngest
 import inngest.fast_api
 
 from concepts import outside
-from tests.concepts.programs import listening, synced
 from tests.concepts.shelf import Shelf
+from tests.serving import listening, synced
 
 DOWN = ConnectionError("down for a moment")
 ADA = {"customer_id": "cust_001"}

@@ -1,18 +1,16 @@
 """A real Chromium in front of the desk, served over HTTP in this process; skipped where there is none."""
 
-import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 import db
 from tests.desk import PASSWORD, REVIEWERS, Engine, application
-from tests.ports import free_port
+from tests.serving import listening
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # A browser says so in its console when a form was answered with 4xx or a poll found no server.
@@ -43,14 +41,8 @@ async def address(database: None, engine: Engine, monkeypatch: pytest.MonkeyPatc
     """Where the desk is, with the reviewers ada and grace."""
     monkeypatch.setenv("REVIEWERS", REVIEWERS)
     await db.fetch("delete from reviewer_sessions")
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(application(engine), port=port, log_level="critical", lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
+    async with listening(application(engine), "critical") as url:
+        yield url
 
 
 @pytest.fixture

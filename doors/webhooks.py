@@ -31,7 +31,19 @@ STRIPE = Door("stripe")
 GENERIC = Door("generic")
 LOOKUP_SECONDS = 10
 # Whoever signs as one of these could speak for the app itself.
-RESERVED = {"approval", "audit", "customer", "demo", "email", "inngest", "refund", "reviewer", "stripe", "support"}
+RESERVED = {
+    "approval",
+    "audit",
+    "concepts",
+    "customer",
+    "demo",
+    "email",
+    "inngest",
+    "refund",
+    "reviewer",
+    "stripe",
+    "support",
+}
 SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 

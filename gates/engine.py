@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import httpx2
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 
 from gates.spans import Step, steps_of
@@ -61,7 +63,10 @@ class Engine:
             clock = await self._http.get(f"{self.url}/offline/clock")
             # The official server answers every address it does not know with the page of its dashboard.
             self.skips_time = clock.is_success and "json" in clock.headers.get("content-type", "")
-            self._mcp = await self._open.enter_async_context(Client(f"{self.url}/mcp"))
+            # Like the other: a proxy that the shell knows of has no way to a server on this machine.
+            direct = await self._open.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=120))
+            transport = streamable_http_client(f"{self.url}/mcp", http_client=direct)
+            self._mcp = await self._open.enter_async_context(Client(transport))
         except Exception as error:
             await self._open.aclose()
             await self._http.aclose()

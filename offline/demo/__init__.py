@@ -20,6 +20,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from db import AuditAction
+from gates.engine import EngineError
+from gates.rows import RowsError
 from offline.demo.claims import Claims
 from offline.demo.engine import Engine
 from offline.demo.records import Records
@@ -107,7 +109,7 @@ async def _acts(story: Story, stage: Stage, claims: Claims) -> None:
     for act in story.acts:
         try:
             await act()
-        except (ActError, StackError, httpx.HTTPError) as error:
+        except (ActError, EngineError, RowsError, StackError, httpx.HTTPError) as error:
             stage.timeline.finish()
             stage.timeline.say(f"\nThis act failed.\n{error}\n{stage.stack.logs()}", "red")
             claims.check("", f"The act {act.__name__!r} is played to its end", "failed, see above", False)

@@ -224,7 +224,9 @@ async def test_a_decision_and_the_expiry_at_the_same_instant_are_one_outcome(dat
         refund_id = await asked(run_id)
         expiry, decision = refunds.expire(run_id, overdue_only=False), decide(refund_id, approved=True, by="grace")
         first, second = (expiry, decision) if number % 2 else (decision, expiry)
-        refusal = next((each for each in await asyncio.gather(first, second) if each is not None), None)
+        # The first two one after the other: on a busy machine one side can win all the races.
+        answers = await asyncio.gather(first, second) if number > 1 else [await first, await second]
+        refusal = next((each for each in answers if each is not None), None)
         (row,) = await refunds.of_run(run_id)
         assert (row["status"], refusal) in [("approved", None), ("expired", "it was already expired by nobody")]
         outcomes.add(row["status"])

@@ -91,6 +91,6 @@ async def test_stopping_the_app_closes_its_database_connections(http: httpx.Asyn
     async with inngest_app.app.router.lifespan_context(inngest_app.app):
         opened = await db.pool()
         await db.fetch("select 1")
-        assert opened.get_size() == 1
+        assert opened.get_size() > 0
     assert opened.is_closing()
     assert opened.get_size() == 0

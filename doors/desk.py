@@ -15,6 +15,7 @@ from fastapi import HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 import refunds
+from db import clean
 from doors import Event, Send, desk_errors, desk_pages, desk_queries, pages, reviewers
 from doors.desk_pages import Desk, Problem, number
 from doors.sign_in import SignedOutError, SignIn, TooManyTriesError, Visitor
@@ -195,7 +196,8 @@ async def _form(desk: Desk, request: Request) -> tuple[Visitor, dict[str, str]]:
     """The visitor and the form that this visitor was given. Raises ClosedError and ForgedError."""
     visitor = desk.sign_in.visitor(request)
     form = await request.form(max_files=0, max_fields=20)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    # A multipart form names its own charset, and with it can hold half a surrogate pair.
+    fields = {name: clean(value) for name, value in form.items() if isinstance(value, str)}
     desk.sign_in.check_form(request, visitor, fields)
     return visitor, fields
 

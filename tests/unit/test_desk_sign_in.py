@@ -322,6 +322,19 @@ async def test_a_form_of_our_own_is_accepted_whatever_is_between_the_browser_and
     assert (await visitor.post(f"/approvals/{refund_id}/decision", data=form, headers=headers)).status_code == 303
 
 
+@pytest.mark.parametrize("field", ["csrf", "name", "password"])
+async def test_a_form_in_a_charset_that_holds_half_a_surrogate_pair_is_only_a_wrong_one(
+    visitor: httpx.AsyncClient, field: str
+) -> None:
+    form = fields(await visitor.get("/approvals/sign-in"), "main form") | {"name": "ada", "password": PASSWORD}
+    form[field] = r"\ud800"
+    parts = (f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{form[name]}\r\n' for name in form)
+    content_type = {"content-type": "multipart/form-data; boundary=b; charset=unicode_escape"}
+    answer = await visitor.post("/approvals/sign-in", content="".join(parts) + "--b--\r\n", headers=content_type)
+    assert answer.status_code == 403
+    assert await sessions() == []
+
+
 @pytest.mark.parametrize("token", [None, "", "0" * 64, "é", "another's"])
 async def test_a_form_without_this_visitors_token_does_nothing(
     app: fastapi.FastAPI, visitor: httpx.AsyncClient, token: str | None

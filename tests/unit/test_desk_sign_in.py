@@ -437,6 +437,20 @@ async def test_the_open_desk_is_closed_to_names_that_only_lead_here(open_app: fa
         assert (await client.get("/approvals", headers={"host": host})).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Forwarded", "for=198.51.100.7"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Host", "desk.example"),
+        ("X-Forwarded-Proto", "https"), ("X-Real-IP", "127.0.0.1"), ("Via", "1.1 tunnel"),
+    ],
+)  # fmt: skip
+async def test_the_open_desk_is_closed_to_what_a_tunnel_brings(
+    open_app: fastapi.FastAPI, header: tuple[str, str]
+) -> None:
+    async with browser(open_app) as client:
+        assert (await client.get("/approvals", headers=dict([header]))).status_code == 403
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])
 async def test_the_open_desk_answers_to_the_names_of_this_machine(open_app: fastapi.FastAPI, host: str) -> None:
     async with browser(open_app, address="::1") as client:

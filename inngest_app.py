@@ -39,7 +39,7 @@ logger = logging.getLogger("customer-support")
 DEV = settings.is_dev()
 settings.check(
     db.database_url,
-    payments.provider,
+    partial(payments.check_settings, dev=DEV),
     mail.check_settings,
     notify.check_settings,
     desk.check_settings,  # doors

@@ -116,6 +116,15 @@ def provider() -> Provider:
     return PROVIDERS[name]
 
 
+def check_settings(*, dev: bool) -> None:
+    """Raise ValueError as `provider` does, and in dev mode for a key to real money.
+
+    There a bare event approves, and a dev server takes events from any page that a browser on this machine shows.
+    """
+    if provider() is with_stripe and dev and "_live_" in os.environ["STRIPE_API_KEY"]:
+        raise ValueError("STRIPE_API_KEY is a live key: in dev mode use a test key, sk_test_... or rk_test_...")
+
+
 async def issue(
     run_id: str, call_id: str, customer_id: str, order_id: str, amount_cents: int, reason: str
 ) -> dict[str, Any]:

@@ -56,7 +56,7 @@ async def decide(
     """Record a person's decision on a pending refund. None if it stands, else why it was refused; that is recorded too.
 
     `shown` is the digest of what the person saw. `amount_cents` lowers an approved amount. `key` names this decision:
-    delivered again, it still stands.
+    delivered again, it still stands; another amount or note under the same key is another decision.
     """
     decision = "approved" if approved else "rejected"
 
@@ -64,8 +64,11 @@ async def decide(
         row = await connection.fetchrow(
             "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
         )
-        if row is not None and (row["decision_key"], row["decision"]) == (clean(key), decision):
-            return None
+        if row is not None:
+            cents = (row["amount_cents"] if amount_cents is None else amount_cents) if approved else None
+            stands = [row[name] for name in ("decision_key", "decision", "approved_cents", "decision_note")]
+            if stands == [clean(key), decision, cents, clean(note)]:
+                return None
         refusal = await _refusal(connection, row, shown, amount_cents, clean(key))
         if refusal is not None:
             await connection.execute(

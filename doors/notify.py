@@ -13,6 +13,7 @@ import httpx
 
 TIMEOUT_SECONDS = 10
 MOST_LINES = 20
+RETRY_AFTER_MAX_DIGITS = 9
 TOO_BUSY = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT}
 logger = logging.getLogger("customer-support")
 # It writes every URL into the log at INFO, and so the secret.
@@ -81,7 +82,9 @@ async def post(lines: list[tuple[str, str]]) -> bool:
     except (httpx.HTTPError, OSError) as error:
         raise UnavailableError(type(error).__name__) from None
     if status in TOO_BUSY or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise UnavailableError(f"status {status}", int(after) if after.isdecimal() else None)
+        # Python refuses to read a number of 5,000 digits.
+        seconds = int(after) if after.isdecimal() and len(after) <= RETRY_AFTER_MAX_DIGITS else None
+        raise UnavailableError(f"status {status}", seconds)
     if not httpx.codes.is_success(status):
         logger.error("The reviewers were not told: their chat service answered with status %d.", status)
         return False

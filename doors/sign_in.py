@@ -29,6 +29,8 @@ PER_ADDRESS = RateLimitItemPerMinute(30, 5, "address")
 PER_NAME = RateLimitItemPerMinute(10, 15, "name")
 DEV_REVIEWER = "dev-mode reviewer"
 LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
+# A tunnel on this machine connects from it, and may write our own name into the Host; the rest is what strangers say.
+FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
 
 
 class ClosedError(Exception):
@@ -162,7 +164,9 @@ def _sha256(token: str) -> bytes:
 
 
 def _from_this_machine(request: Request) -> bool:
-    """A loopback address, and a Host by which no other site's name can lead here (DNS rebinding)."""
+    """A loopback address, nothing in between, and a Host by which no other name can lead here (DNS rebinding)."""
+    if FORWARDED & set(request.headers):
+        return False
     try:
         local = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
         return local and urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK_HOSTS

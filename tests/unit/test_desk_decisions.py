@@ -162,6 +162,17 @@ async def test_a_double_click_is_one_decision(ada: httpx.AsyncClient) -> None:
     assert [event for event, _ in await history(refund_id)] == ["pending", "approved"]
 
 
+async def test_a_form_that_is_sent_again_with_a_lower_amount_is_told_what_stands(ada: httpx.AsyncClient) -> None:
+    """Back, another amount, Approve: the browser sends the same form."""
+    refund_id = await asked()
+    form = fields(await ada.get(f"/approvals/{refund_id}")) | {"decision": "approve"}
+    assert (await ada.post(f"/approvals/{refund_id}/decision", data=form)).headers["location"].endswith("=recorded")
+    lower = await ada.post(f"/approvals/{refund_id}/decision", data=form | {"amount": "10.00"})
+    assert lower.headers["location"].endswith("=refused")
+    assert "You had decided already" in words(await ada.get(lower.headers["location"]))
+    assert await ledger(refund_id) == ("approved", 4900, "ada", "")
+
+
 async def test_of_two_reviewers_one_decides_and_the_other_is_told_who(
     ada: httpx.AsyncClient, grace: httpx.AsyncClient, engine: Engine
 ) -> None:

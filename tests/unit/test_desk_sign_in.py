@@ -322,6 +322,20 @@ async def test_a_form_of_our_own_is_accepted_whatever_is_between_the_browser_and
     assert (await visitor.post(f"/approvals/{refund_id}/decision", data=form, headers=headers)).status_code == 303
 
 
+@pytest.mark.parametrize("field", ["csrf", "name", "password"])
+@pytest.mark.parametrize(("charset", "typed"), [("unicode_escape", r"\ud800"), ("idna", "xn--a"), ("utf-8", "x")])
+async def test_a_form_that_names_its_own_charset_is_not_read(
+    visitor: httpx.AsyncClient, field: str, charset: str, typed: str
+) -> None:
+    form = fields(await visitor.get("/approvals/sign-in"), "main form") | {"name": "ada", "password": PASSWORD}
+    form[field] = typed
+    parts = (f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{form[name]}\r\n' for name in form)
+    content_type = {"content-type": f"Multipart/form-data; boundary=b; charset={charset}"}
+    answer = await visitor.post("/approvals/sign-in", content="".join(parts) + "--b--\r\n", headers=content_type)
+    assert answer.status_code == 400
+    assert await sessions() == []
+
+
 @pytest.mark.parametrize("token", [None, "", "0" * 64, "é", "another's"])
 async def test_a_form_without_this_visitors_token_does_nothing(
     app: fastapi.FastAPI, visitor: httpx.AsyncClient, token: str | None
@@ -422,6 +436,20 @@ async def test_the_open_desk_is_closed_to_other_machines(open_app: fastapi.FastA
 async def test_the_open_desk_is_closed_to_names_that_only_lead_here(open_app: fastapi.FastAPI, host: str) -> None:
     async with browser(open_app) as client:
         assert (await client.get("/approvals", headers={"host": host})).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Forwarded", "for=198.51.100.7"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Host", "desk.example"),
+        ("X-Forwarded-Proto", "https"), ("X-Real-IP", "127.0.0.1"), ("Via", "1.1 tunnel"),
+    ],
+)  # fmt: skip
+async def test_the_open_desk_is_closed_to_what_a_tunnel_brings(
+    open_app: fastapi.FastAPI, header: tuple[str, str]
+) -> None:
+    async with browser(open_app) as client:
+        assert (await client.get("/approvals", headers=dict([header]))).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])

@@ -135,6 +135,7 @@ async def test_an_endless_text_stays_within_what_slack_takes(monkeypatch: pytest
         (answered("429 Slower", "retry-after: 7"), 7),
         (answered("429 Slower", "retry-after: Sat, 21 Nov 2026 01:00:00 GMT"), None),
         (answered("429 Slower", "retry-after: -1"), None),
+        (answered("429 Slower", "retry-after: " + "9" * 5000), None),
         (answered("408 Timeout"), None),
         (b"", None),
         (b"SSH-2.0-OpenSSH_9.6\r\n", None),

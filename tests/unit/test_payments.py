@@ -590,6 +590,18 @@ def test_a_provider_that_cannot_work_is_refused(
         payments.provider()
 
 
+@pytest.mark.parametrize("key", ["sk_live_s3cr3t", "rk_live_s3cr3t"])
+def test_a_key_to_real_money_is_refused_where_a_bare_event_approves(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS", "stripe")
+    monkeypatch.setenv("STRIPE_API_KEY", key)
+    with pytest.raises(ValueError, match="STRIPE_API_KEY is a live key") as refused:
+        payments.check_settings(dev=True)
+    assert "s3cr3t" not in str(refused.value)
+    payments.check_settings(dev=False)
+    monkeypatch.setenv("STRIPE_API_KEY", key.replace("live", "test"))
+    payments.check_settings(dev=True)
+
+
 @pytest.mark.parametrize("name", [None, "", "ledger"])
 def test_the_ledger_alone_is_the_default(name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if name is not None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -170,6 +171,16 @@ async def test_the_same_decision_delivered_again_decides_no_second_refund() -> N
     used = "this decision was already used for another refund"
     assert await decide(second, approved=True, by="grace", key="event-9") == used
     assert await ledger() == ["approved", "pending"]
+
+
+@pytest.mark.parametrize("other", [{"amount_cents": 1}, {"amount_cents": 4899}, {"note": "only half of it"}])
+async def test_another_amount_or_note_under_the_same_key_is_not_said_to_stand(other: dict[str, Any]) -> None:
+    [refund_id] = await asked("run-1")
+    yes = partial(decide, refund_id, approved=True, by="grace", key="event-9")
+    assert await yes() is None
+    assert await yes(**other) == "it was already approved by grace"
+    assert await yes(amount_cents=4900) is None
+    assert await ledger("approved_cents") == [4900]
 
 
 async def test_the_same_decision_delivered_ten_times_at_once_decides_one_refund() -> None:

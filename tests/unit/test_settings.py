@@ -141,6 +141,11 @@ def test_a_missing_or_malformed_database_url_is_refused(url: str, said: str, sta
     assert refusal(start, INNGEST_DEV="1", DATABASE_URL=url).startswith(said)
 
 
+def test_dev_mode_does_not_start_with_a_key_to_real_money(start: Callable[..., Any]) -> None:
+    said = refusal(start, INNGEST_DEV="1", DATABASE_URL=URL, PAYMENTS="stripe", STRIPE_API_KEY="sk_live_s3cr3t")
+    assert said.startswith("STRIPE_API_KEY is a live key: ")
+
+
 def test_a_new_process_ends_with_that_line_and_no_traceback() -> None:
     """`python -c "import inngest_app"` and uvicorn, side by side."""
     commands = {

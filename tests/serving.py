@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import fastapi
@@ -11,22 +13,28 @@ import httpx
 import uvicorn
 
 from offline.inngest_server import DevServer
-from tests.ports import free_port
+
+Http: TypeAlias = Literal["auto", "h11", "httptools"]
 
 
 @asynccontextmanager
-async def listening(app: fastapi.FastAPI, log_level: str = "warning") -> AsyncIterator[str]:
-    """The app's address while it is served."""
-    port = free_port()
-    # Kept open longer than an engine pools it: one that closes just as a call is sent costs the call an attempt.
-    config = uvicorn.Config(app, port=port, log_level=log_level, lifespan="off", timeout_keep_alive=300)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
+async def listening(
+    app: Any, log_level: str = "warning", http: Literal["auto", "h11", "httptools"] = "auto"
+) -> AsyncIterator[str]:
+    """The app's address while it is served. Raises what keeps it from starting."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        # Kept open longer than an engine pools it: one that closes just as a call is sent costs the call an attempt.
+        config = uvicorn.Config(app, http=http, log_level=log_level, lifespan="off", timeout_keep_alive=300)
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        while not server.started:
+            if serving.done():
+                await serving
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server.should_exit = True
+        await serving
 
 
 async def synced(url: str) -> None:

@@ -9,7 +9,6 @@ import httpx
 import inngest
 import pytest
 import schemathesis
-import uvicorn
 from aiohttp import web
 from inngest._internal.errors import SendEventsError
 from schemathesis.engine import from_schema
@@ -22,7 +21,7 @@ import refunds
 from doors import catch_up, desk
 from tests.durable.driver import Engine, actions
 from tests.ledger import decide
-from tests.ports import free_port
+from tests.serving import listening
 
 EMAIL = doors.Event(id="mail-1", name="customer/email.received", data={"customer_id": "cust_002", "email_text": "Hi"})
 
@@ -208,14 +207,8 @@ async def every_door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str
         return [event.id for event in events]
 
     monkeypatch.setattr(app["client"], "send", take)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app["app"], port=port, log_level="error", lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{port}", taken
-    server.should_exit = True
-    await serving
+    async with listening(app["app"], "error") as url:
+        yield url, taken
 
 
 async def test_whatever_is_sent_to_the_app_the_answer_is_one_that_it_describes(

@@ -9,13 +9,13 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from doors import webhooks
-from tests.ports import free_port
 from tests.providers import AUTH, CONTACT_CREATED, POSTMARK, SETTINGS, Doors, basic
+from tests.serving import listening
 
 FORM = {"stripe": "/webhooks/stripe", "generic": "/webhooks/generic/crm", "email": "/webhooks/email"}
 
@@ -27,14 +27,9 @@ async def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     for name in ("EMAIL", "STRIPE", "GENERIC"):
         monkeypatch.setattr(webhooks, name, replace(getattr(webhooks, name), seconds=0.3))
-    doors, port = Doors(), free_port()
-    server = uvicorn.Server(uvicorn.Config(doors.app, port=port, log_level="warning", http=request.param))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield doors, port
-    server.should_exit = True
-    await serving
+    doors = Doors()
+    async with listening(doors.app, http=request.param) as url:
+        yield doors, urlsplit(url).port or 0
 
 
 async def exchange(port: int, path: str, headers: dict[str, Any], *chunks: bytes, then_wait: bool = True) -> bytes:

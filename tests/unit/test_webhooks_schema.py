@@ -10,7 +10,6 @@ from contextlib import suppress
 
 import pytest
 import schemathesis
-import uvicorn
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure
 from schemathesis.engine import events, from_schema
@@ -18,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import db
 from tests.adversary.profile import PROFILE, SEED
-from tests.ports import free_port
 from tests.providers import AUTH, SETTINGS, Doors, by_service, by_stripe
+from tests.serving import listening
 
 SIGNED_BY: dict[frozenset[bytes], Callable[[bytes], dict[str, str]]] = {
     frozenset({b"stripe-signature"}): by_stripe,
@@ -66,14 +65,9 @@ class Provider:
 async def served(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Provider, str]]:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
-    provider, port = Provider(Doors().app), free_port()
-    server = uvicorn.Server(uvicorn.Config(provider, port=port, log_level="critical"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield provider, f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
+    provider = Provider(Doors().app)
+    async with listening(provider, "critical") as url:
+        yield provider, url
     await db.close()
 
 

@@ -21,6 +21,7 @@ import refunds
 from doors import catch_up, desk
 from tests.durable.driver import Engine, actions
 from tests.ledger import decide
+from tests.ports import free_port
 from tests.serving import listening
 
 EMAIL = doors.Event(id="mail-1", name="customer/email.received", data={"customer_id": "cust_002", "email_text": "Hi"})

@@ -38,7 +38,7 @@ lint: $(INSTALLED) ## check style, formatting and types
 bench: $(INSTALLED) ## measure throughput and latency
 	@$(PY) -m offline.bench $(ARGS)
 
-dev: $(INSTALLED) ## Postgres, the stand-in engine and the app (reloading) on their usual ports, until Ctrl-C
+dev: $(INSTALLED) ## Postgres, the stand-in engine, the app and the shelf (reloading) on their usual ports, until Ctrl-C
 	@$(PY) -m offline dev $(ARGS)
 
 base: $(INSTALLED) ## write ai-agent-nervous-system-base.zip, the folder that a learner starts from

@@ -89,7 +89,8 @@ class Engine:
         """Cancel every email's run that has not ended; their ids."""
         unfinished = await db.fetch(
             "select run_id from audit_log group by run_id"
-            " having not array['message_sent', 'run_failed', 'health_check'] && array_agg(action)"
+            " having 'message_received' = any(array_agg(action))"
+            " and not array['message_sent', 'run_failed'] && array_agg(action)"
         )
         for row in unfinished:
             await self.cancel(row["run_id"])

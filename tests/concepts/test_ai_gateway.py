@@ -15,8 +15,6 @@ from tests.concepts.shelf import Shelf
 from tests.serving import listening
 
 EMAIL = {"customer_id": "cust_002", "email_text": "I was charged twice for order A-1001."}
-MESSAGE = {"customer_id": "cust_002", "message_id": "m-77"}
-PRIVATE = ["Grace Hopper", "grace@example.com", "charged twice"]
 DOWN = ConnectionError("down for a moment")
 
 

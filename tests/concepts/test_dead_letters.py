@@ -8,19 +8,8 @@ import inngest.fast_api
 
 from concepts import outside
 from tests.concepts.shelf import Shelf
+from tests.concepts.test_retries import ADA, DECLINED, DOWN, first_attempt, times
 from tests.serving import listening, synced
-
-DOWN = ConnectionError("down for a moment")
-ADA = {"customer_id": "cust_001"}
-DECLINED = {"customer_id": "cust_002", "order_id": "declined"}
-
-
-def times(name: str) -> int:
-    return len(outside.asked(name))
-
-
-async def first_attempt(shelf: Shelf, name: str) -> None:
-    await shelf.until(lambda: times(name) > 0, f"the first attempt of {name}")
 
 
 async def test_on_failure_is_called_once_when_the_run_has_failed_and_not_before(shelf: Shelf) -> None:

@@ -11,7 +11,7 @@ import inngest
 
 import db
 import steps
-from doors import mail, notify
+from outbound import chat, mail
 
 FIELD_MAX_CHARS = 100
 NEWS = (
@@ -30,7 +30,7 @@ async def notify_support(event: inngest.Event) -> dict[str, bool]:
     facts = {name: _text({**data, **(row or {})}, name) for name in names}
     known = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in facts.items() if value)
     with steps.retries_that_fit_a_chat():
-        told = await notify.post(
+        told = await chat.post(
             [
                 (
                     f"The {what} {_text(data, reference)}{_amount(data)} {happened} ({known}).",

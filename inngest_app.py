@@ -23,13 +23,15 @@ from inngest_encryption import EncryptionMiddleware
 
 import after_payment
 import db
-import doors
-import payments
-import refunds
 import settings
 import steps
+import web
+import web.desk.routes
+import web.webhooks.routes
 import worker
-from doors import catch_up, desk, health, mail, notify, webhooks
+from outbound import chat, mail
+from refunds import ledger, payments
+from web import catch_up, health
 
 load_dotenv()
 logger = logging.getLogger("customer-support")
@@ -41,9 +43,9 @@ settings.check(
     db.database_url,
     partial(payments.check_settings, dev=DEV),
     mail.check_settings,
-    notify.check_settings,
-    desk.check_settings,  # doors
-    webhooks.check_settings,  # doors
+    chat.check_settings,
+    web.desk.routes.check_settings,  # doors
+    web.webhooks.routes.check_settings,  # doors
 )
 # Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
 key = os.environ.get("ENCRYPTION_KEY")
@@ -106,7 +108,7 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
         suffix = "" if number == 1 else f"-{number}"
         wait = partial(
             ctx.step.wait_for_event, f"await-refund-approval{suffix}", event="refund/approval.decided",
-            if_exp=WAKES_THIS_RUN, timeout=timedelta(seconds=seconds_left) or refunds.WINDOW,
+            if_exp=WAKES_THIS_RUN, timeout=timedelta(seconds=seconds_left) or ledger.WINDOW,
         )  # fmt: skip
         if seconds_left:
             wake_up = await wait()
@@ -133,7 +135,7 @@ async def pass_the_gate(ctx: inngest.Context, ticket: worker.Ticket, outcome: wo
 @client.create_function(fn_id="resend-wake-ups", trigger=inngest.TriggerCron(cron="*/5 * * * *"))
 async def resend_wake_ups(ctx: inngest.Context) -> int:
     """A lost wake-up and a payment cut short wait for minutes, the refunds of a lost run for a day."""
-    rows = await ctx.step.run("load-unapplied", refunds.decided_but_not_applied)
+    rows = await ctx.step.run("load-unapplied", ledger.decided_but_not_applied)
     wake_ups = [
         inngest.Event(
             name="refund/approval.decided",
@@ -144,7 +146,7 @@ async def resend_wake_ups(ctx: inngest.Context) -> int:
     ]
     if wake_ups:
         await ctx.step.send_event("send-wake-ups", wake_ups)
-    await ctx.step.run("close-abandoned", refunds.close_abandoned)
+    await ctx.step.run("close-abandoned", ledger.close_abandoned)
     # Last: a provider that is down must not hold up the wake-ups.
     await ctx.step.run("finish-payments", payments.finish_payments)
     return len(wake_ups)
@@ -240,7 +242,7 @@ async def tell_customer_refund_failed(ctx: inngest.Context) -> None:
 SEND_SECONDS = 5
 
 
-async def send(events: Sequence[doors.Event]) -> None:
+async def send(events: Sequence[web.Event]) -> None:
     """What the doors are handed. Raises after 5 seconds at most when the engine does not take the events."""
     # The SDK tries five times within three, and waits 30 for an engine that does not answer.
     async with asyncio.timeout(SEND_SECONDS):
@@ -266,8 +268,8 @@ async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
 # The pages of /docs would load their scripts from another host.
 app = fastapi.FastAPI(title="customer-support", lifespan=lifespan, docs_url=None, redoc_url=None)
 app.include_router(health.routes)
-app.include_router(desk.router(send, dev=DEV))  # doors
-app.include_router(webhooks.router(send, dev=DEV))  # doors
+app.include_router(web.desk.routes.router(send, dev=DEV))  # doors
+app.include_router(web.webhooks.routes.router(send, dev=DEV))  # doors
 inngest.fast_api.serve(
     app,
     client,

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents import Agent, AgentsException, RunHooks, RunState
 
-import policy
+from refunds import rules
 
 # What the SDK raises when the state it was given makes no sense (seen in openai-agents 0.24.0).
 WRONG = (AgentsException, AttributeError, LookupError, TypeError, ValueError)
@@ -43,7 +43,7 @@ async def restore(
         if gone or not calls:
             raise LookupError(f"it waits for {', '.join(map(str, gone)) or 'nothing'}")
         for call in calls:
-            _, problem = policy.requested_refund(call.call_id, call.arguments)
+            _, problem = rules.requested_refund(call.call_id, call.arguments)
             decision = decisions.get(call.call_id or "", {"status": "rejected", "why": problem})
             if decision["status"] == "approved":
                 restored.approve(call)

@@ -16,10 +16,10 @@ import inngest
 import openai
 
 import db
-import refunds
 import saved_state
 import worker
-from doors import mail, notify
+from outbound import chat, mail
+from refunds import ledger
 
 # Of every step: the engine's own default, which `MAIL_PATIENCE_MINUTES` and the last try of a notice count on.
 RETRIES = 4
@@ -96,8 +96,8 @@ async def audit_run_failed(failed: Any) -> None:
 
 async def hand_over(run_id: str, event_id: str | None, data: Mapping[str, Any], error: str, **detail: Any) -> None:
     """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here."""
-    await refunds.block_the_rest(run_id, f"the run ended: {error}"[:1000], pending=True)
-    unpaid = [row["id"] for row in await refunds.of_run(run_id) if row["settled_at"] is None]
+    await ledger.block_the_rest(run_id, f"the run ended: {error}"[:1000], pending=True)
+    unpaid = [row["id"] for row in await ledger.of_run(run_id) if row["settled_at"] is None]
     customer_id, text = (data.get(name) for name in ("customer_id", "email_text"))
     await db.audit(
         "run_failed", run_id, "audit-run-failed", None if customer_id is None else str(customer_id)[:100],
@@ -181,7 +181,7 @@ def retries_that_fit_a_chat() -> Iterator[None]:
     """Tell the engine to try again when the chat service says so."""
     try:
         yield
-    except notify.UnavailableError as error:
+    except chat.UnavailableError as error:
         if error.seconds is None:
             raise
         wait = timedelta(seconds=min(error.seconds, CHAT_PATIENCE_MAX_SECONDS))
@@ -192,18 +192,18 @@ async def notify_reviewer(
     ticket: worker.Ticket, request_id: str, asked: list[dict[str, Any]], attempt: int = RETRIES
 ) -> dict[str, bool]:
     """Put the refunds into the ledger; only then tell the reviewers. Not told, they still find them at the desk."""
-    await refunds.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
+    await ledger.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
     calls = [refund["call_id"] for refund in asked]
     rows = [
-        row for row in await refunds.of_run(ticket["run_id"]) if row["call_id"] in calls and row["status"] == "pending"
+        row for row in await ledger.of_run(ticket["run_id"]) if row["call_id"] in calls and row["status"] == "pending"
     ]
     if not rows:  # Decided while the chat service was away.
         return {"told": False}
     customer = await db.get_customer(ticket["customer_id"]) or {"tier": "unknown"}
     try:
         with retries_that_fit_a_chat():
-            return {"told": await notify.about_refunds(f"{ticket['customer_id']} ({customer['tier']})", rows)}
-    except (notify.UnavailableError, inngest.RetryAfterError) as error:
+            return {"told": await chat.about_refunds(f"{ticket['customer_id']} ({customer['tier']})", rows)}
+    except (chat.UnavailableError, inngest.RetryAfterError) as error:
         if attempt < RETRIES:
             raise
         logger.error("%s The refunds of run %s wait at the desk.", error, ticket["run_id"])
@@ -219,8 +219,8 @@ async def read_decisions(
     """
     if wake_up is not None and dev:
         await record_dev_decision(wake_up)
-    await refunds.expire(run_id, overdue_only=wake_up is not None, calls=calls)
-    rows = await refunds.of_run(run_id)
+    await ledger.expire(run_id, overdue_only=wake_up is not None, calls=calls)
+    rows = await ledger.of_run(run_id)
     return {
         "seconds_left": max((row["seconds_left"] for row in rows if row["status"] == "pending"), default=0),
         "decisions": {
@@ -237,10 +237,10 @@ async def record_dev_decision(event: inngest.Event) -> None:
     no event decides anything.
     """
     approved, amount = event.data.get("approved"), event.data.get("amount_cents")
-    refund = await refunds.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
+    refund = await ledger.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
     if refund is None or type(approved) is not bool or type(amount) not in {int, NoneType}:
         return
-    await refunds.decide(
+    await ledger.decide(
         refund["id"], refund["digest"], approved=approved, by="dev-mode event",
         note=str(event.data.get("reason") or ""), amount_cents=cast(int | None, amount), key=event.id,
     )  # fmt: skip
@@ -262,7 +262,7 @@ async def resume_agent(
         unpaid = "the run was saved by another version and could not be resumed"
         outcome = worker.Outcome(reply=FOLLOW_UP, state=None, asked=[], refused=[])
     # Not more than was decided then: this may be a late repetition, with the next refund on its way to its payment.
-    await refunds.block_the_rest(ticket["run_id"], unpaid, calls=list(decisions))
+    await ledger.block_the_rest(ticket["run_id"], unpaid, calls=list(decisions))
     await audit_refused(ticket, outcome, step_id)
     return outcome
 

@@ -18,10 +18,8 @@ from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
 
 import db
-import payments
-import policy
-import refunds
 import saved_state
+from refunds import ledger, payments, rules
 from sandbox import EmptySandbox
 
 MAX_TURNS = 12
@@ -63,7 +61,7 @@ async def lookup_customer(context: RunContextWrapper[Ticket]) -> str:
     """Look up the customer who wrote the email: email address, tier, refunds so far."""
     customer_id = context.context["customer_id"]
     customer = await db.get_customer(customer_id) or {"customer_id": customer_id}
-    return json.dumps(customer | {"refunds": await refunds.of_customer(customer_id)})
+    return json.dumps(customer | {"refunds": await ledger.of_customer(customer_id)})
 
 
 @function_tool(needs_approval=True, failure_error_function=None)
@@ -145,7 +143,7 @@ async def _run(
         )
         start, asked = result.to_state(), []
         for call in result.interruptions:
-            refund, problem = policy.requested_refund(call.call_id, call.arguments)
+            refund, problem = rules.requested_refund(call.call_id, call.arguments)
             if problem is None and not may_ask:
                 problem = "no further refund can be requested for this email"
             if problem is None:
@@ -159,7 +157,7 @@ async def _run(
             reply = str(result.final_output or "")
             if not reply.strip():
                 raise RuntimeError("the model's reply is empty")
-            await policy.check_promises(reply, ticket["run_id"], ticket["customer_id"])
+            await rules.check_promises(reply, ticket["run_id"], ticket["customer_id"])
             return Outcome(reply=reply, state=None, asked=[], refused=refused)
     raise RuntimeError(f"the model asked {MAX_CORRECTIONS} times for refunds that cannot be requested")
 

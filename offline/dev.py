@@ -15,16 +15,17 @@ import httpx
 from dotenv import dotenv_values
 
 import db
-import refunds
 from offline.postgres import DEFAULT_DATA_DIR, DEFAULT_PORT, EmbeddedPostgres, PostgresError
 from offline.processes import INHERITED, ROOT, Process
 from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
+from refunds import ledger
 
 ENGINE_PORT, APP_PORT, SHELF_PORT = 8288, 8000, 8001
 LOOK_SECONDS = 0.5
 # A change in one of these restarts the app. Not everything below the folder: .venv alone has thousands of files.
-WATCHED = (".env", "*.py", "doors/**/*.py", "concepts/**/*.py", "offline/*.py")
+ROOMS = ("concepts", "outbound", "refunds", "steps", "web")
+WATCHED = (".env", "*.py", "offline/*.py", *(f"{room}/**/*.py" for room in ROOMS))
 # What the stack itself decides.
 OURS = {"DATABASE_URL", "INNGEST_DEV", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", *INHERITED}
 # The second one is the placeholder of .env.example.
@@ -122,7 +123,7 @@ async def _close_orphans(database_url: str) -> None:
     """Close the refunds of earlier sessions: the engine that remembered their runs is gone, the database stayed."""
     os.environ["DATABASE_URL"] = database_url
     for row in await db.fetch("select distinct run_id from refunds where settled_at is null"):
-        await refunds.block_the_rest(row["run_id"], "the engine of its run was stopped", pending=True)
+        await ledger.block_the_rest(row["run_id"], "the engine of its run was stopped", pending=True)
     await db.close()
 
 

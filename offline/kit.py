@@ -22,11 +22,9 @@ RULES = [
     *("AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json", "opencode.json", ".env.example", ".gitignore"),
     *("pyproject.toml", "requirements.lock", "LICENSE", "migrations", "gates"),
 ]
-WORKER = [
-    *("db.py", "worker.py", "sandbox.py", "policy.py", "promises.py", "refunds.py", "payments.py", "saved_state.py")
-]
+WORKER = [*("db.py", "worker.py", "sandbox.py", "saved_state.py", "refunds")]
 NERVES = ["inngest_app.py", "steps.py", "settings.py"]
-WAYS_OUT = ["doors/__init__.py", "doors/health.py", "doors/mail.py", "doors/notify.py"]
+WAYS_OUT = ["web/__init__.py", "web/health.py", "outbound"]
 # A fixed date: the same sources give the same archive.
 DATE = (2026, 1, 1, 0, 0, 0)
 REGION = re.compile(r"# (end)?region (D\d|doors)\b")

@@ -10,10 +10,10 @@ import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 import db
-import payments
-import refunds
-from doors import Event, desk
+from refunds import ledger, payments
 from tests.ledger import rewrite
+from web import Event
+from web.desk import routes
 
 PASSWORD = "a few random words"
 # As weak as the library allows: the tests sign in often.
@@ -39,7 +39,7 @@ class Engine:
 def application(engine: Engine, *, dev: bool = True) -> fastapi.FastAPI:
     """The desk as an app mounts it; `REVIEWERS` is read now."""
     app = fastapi.FastAPI()
-    app.include_router(desk.router(engine, dev=dev))
+    app.include_router(routes.router(engine, dev=dev))
     return app
 
 
@@ -92,8 +92,8 @@ async def asked(
     if email is not None:
         await db.audit("message_received", run_id, "audit-received", customer, email_text=email)
     wanted = {"call_id": "call", "order_id": order_id, "amount_cents": cents, "reason": reason}
-    await refunds.open_requests(run_id, f"event-of-{run_id}", customer, [wanted])
-    [row] = await refunds.of_run(run_id)
+    await ledger.open_requests(run_id, f"event-of-{run_id}", customer, [wanted])
+    [row] = await ledger.of_run(run_id)
     if minutes_left is not None:
         await expires_in(row["id"], minutes_left)
     return int(row["id"])
@@ -115,7 +115,7 @@ async def expires_in(refund_id: int, minutes: float) -> None:
     )
 
 
-async def ledger(refund_id: int) -> tuple[Any, ...]:
+async def in_ledger(refund_id: int) -> tuple[Any, ...]:
     """A refund's status, approved cents, who decided and why."""
     [row] = await db.fetch(
         "select status, approved_cents, decided_by, decision_note from refunds where id = $1", refund_id

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import db
-import refunds
+from refunds import ledger
 
 
 async def decide(
@@ -13,7 +13,7 @@ async def decide(
     """Decide as a person who looked at the row just now; None, or why it was refused. Each call is another decision."""
     rows = await db.fetch("select digest from refunds where id = $1", refund_id)
     shown = rows[0]["digest"] if rows else "nothing"
-    return await refunds.decide(
+    return await ledger.decide(
         refund_id, shown, approved=approved, by=by, note=note, amount_cents=amount_cents, key=key or str(uuid4())
     )
 

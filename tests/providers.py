@@ -13,7 +13,8 @@ import standardwebhooks
 import stripe
 
 import db
-from doors import Event, webhooks
+from web import Event
+from web.webhooks import routes
 
 AUTH = ("postmark", "correct horse battery")
 STRIPE_SECRET = "whsec_5f2b8c1de09a47b3"
@@ -162,7 +163,7 @@ class Doors:
         self.sent: list[Event] = []
         self.engine_is_down = False
         self.app = fastapi.FastAPI()
-        self.app.include_router(webhooks.router(self.send, dev=dev))
+        self.app.include_router(routes.router(self.send, dev=dev))
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://app")
 
     async def send(self, events: Sequence[Event]) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-TESTS = ["tests/e2e", "--ignore=tests/e2e/browser", "tests/adversary", "tests/durable/test_gate_timing.py"]
+TESTS = ["tests/e2e", "--ignore=tests/e2e/browser", "tests/adversary", "tests/durable/test_approval_timing.py"]
 MORE = {"SAMPLES": "4", "HYPOTHESIS_PROFILE": "torture"}
 
 

@@ -6,8 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
-import payments
-import refunds
+from refunds import ledger, payments
 from tests.ledger import rewrite
 
 mood: ContextVar[str] = ContextVar("mood", default="pays")
@@ -118,7 +117,7 @@ class Open(Anywhere):
 
     async def do(self) -> None:
         asked = {"call_id": self.call, "order_id": self.order, "amount_cents": self.cents, "reason": "r"}
-        await refunds.open_requests(self.run, self.run, "cust_002", [asked])
+        await ledger.open_requests(self.run, self.run, "cust_002", [asked])
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class Decide:
     async def do(self) -> None:
         rows = await rewrite("select id, digest from refunds where run_id = $1 and call_id = $2", *self.row)
         for row in rows:
-            await refunds.decide(
+            await ledger.decide(
                 row["id"], row["digest"] if self.honest else "0", approved=self.approved, by="grace",
                 amount_cents=self.cents, key=self.key,
             )  # fmt: skip
@@ -175,7 +174,7 @@ class Expire:
         )  # fmt: skip
 
     async def do(self) -> None:
-        await refunds.expire(self.run, overdue_only=self.overdue_only)
+        await ledger.expire(self.run, overdue_only=self.overdue_only)
 
 
 @dataclass(frozen=True)
@@ -251,7 +250,7 @@ class BlockTheRest:
 
     async def do(self) -> None:
         calls = None if self.call is None else [self.call]
-        await refunds.block_the_rest(self.run, "why", pending=self.pending, calls=calls)
+        await ledger.block_the_rest(self.run, "why", pending=self.pending, calls=calls)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import db
-import payments
 from offline.postgres import EmbeddedPostgres
+from refunds import payments
 from tests.adversary.ledger_model import (
     BlockTheRest,
     Decide,

@@ -15,9 +15,9 @@ from hypothesis import event, given, seed
 from hypothesis import strategies as st
 
 import inngest_app
-import payments
 import worker
 from offline.inngest_server import DevServer
+from refunds import payments
 from tests.adversary import drawn, world
 from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
 from tests.adversary.profile import PROFILE, SEED

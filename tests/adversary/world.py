@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import db
-import payments
-import refunds
+from refunds import ledger, payments
 from tests.adversary.drawn import CUSTOMERS, PROMISES, Act, Misdeed
 from tests.adversary.model import Script
 from tests.durable.driver import Engine
@@ -33,7 +32,7 @@ async def begin() -> None:
         address, order_id = secrets_of(customer_id)
         await db.fetch("update customers set email = $2 where id = $1 returning id", customer_id, address)
         refund = {"call_id": customer_id, "order_id": order_id, "amount_cents": 100, "reason": "Overcharge"}
-        await refunds.open_requests("before", "before", customer_id, [refund])
+        await ledger.open_requests("before", "before", customer_id, [refund])
         assert await decide(number, approved=True, by="grace") is None
         await payments.issue("before", customer_id, customer_id, order_id, 100, "Overcharge")
 
@@ -113,7 +112,7 @@ class Approver:
                 await self._engine.decide(approved=True, customer_id=row["customer_id"])
 
     async def _decide(self, row: dict[str, Any], approved: bool, key: str, cents: int | None = None) -> str | None:
-        refusal = await refunds.decide(
+        refusal = await ledger.decide(
             row["id"], row["digest"], approved=approved, by="grace", amount_cents=cents, key=key
         )
         if refusal is None:
@@ -127,7 +126,7 @@ async def check_money(approver: Approver, provider: Provider) -> list[dict[str, 
     """Every cent has its yes, its row and its audit row; no order has two. Returns the ledger."""
     rows = await db.fetch("select * from refunds where run_id <> 'before' order by id")
     for row in rows:
-        facts = refunds.digest(*(row[name] for name in FACTS))
+        facts = ledger.digest(*(row[name] for name in FACTS))
         assert row["digest"] == facts
         assert 0 < row["amount_cents"] < LIMIT_CENTS
         assert (row["approved_cents"] or 0) <= row["amount_cents"]

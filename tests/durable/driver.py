@@ -113,7 +113,7 @@ async def actions(customer_id: str | None = None) -> dict[str, int]:
     return {row["action"]: row["count"] for row in rows}
 
 
-async def ledger() -> list[tuple[str, str | None]]:
+async def refunds_in_ledger() -> list[tuple[str, str | None]]:
     """Status and decision of every refund, in the order they were asked for."""
     return [(row["status"], row["decision"]) for row in await db.fetch("select * from refunds order by id")]
 

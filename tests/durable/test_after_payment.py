@@ -7,8 +7,8 @@ import pytest
 
 import after_payment
 import db
-from doors import notify
-from tests.durable.driver import Engine, actions, ledger
+from outbound import chat
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.mail_server import mail_server
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
@@ -27,7 +27,7 @@ FAILED = {
 async def paid(engine: Engine) -> str:
     """A refund that was paid; the provider's reference."""
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     await engine.decide(request_id=event_id, approved=True)
     await engine.eventually(actions, ENDED)
     [row] = await db.fetch("select outcome from refunds")
@@ -52,7 +52,7 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, str]]]:
         messages.append(lines)
         return True
 
-    monkeypatch.setattr(notify, "post", post)
+    monkeypatch.setattr(chat, "post", post)
     return messages
 
 

@@ -15,16 +15,16 @@ from schemathesis.engine import from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 
 import db
-import doors
 import inngest_app
-import refunds
-from doors import catch_up, desk
+from refunds import ledger
 from tests.durable.driver import Engine, actions
 from tests.ledger import decide
 from tests.ports import free_port
 from tests.serving import listening
+from web import Event, Send, catch_up
+from web.desk import routes
 
-EMAIL = doors.Event(id="mail-1", name="customer/email.received", data={"customer_id": "cust_002", "email_text": "Hi"})
+EMAIL = Event(id="mail-1", name="customer/email.received", data={"customer_id": "cust_002", "email_text": "Hi"})
 
 
 # What the doors are handed
@@ -109,8 +109,8 @@ async def test_an_engine_that_is_not_there_is_raised(monkeypatch: pytest.MonkeyP
 async def decided_row() -> int:
     """A decision that no run has heard of."""
     asked = [{"call_id": "c", "order_id": "A-7", "amount_cents": 100, "reason": "Double"}]
-    await refunds.open_requests("run-1", "request-1", "cust_002", asked)
-    [row] = await refunds.of_run("run-1")
+    await ledger.open_requests("run-1", "request-1", "cust_002", asked)
+    [row] = await ledger.of_run("run-1")
     assert await decide(row["id"], approved=True, by="grace") is None
     return int(row["id"])
 
@@ -118,10 +118,10 @@ async def decided_row() -> int:
 async def test_a_decision_that_the_engine_never_heard_of_is_sent_at_the_start(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[doors.Event] = []
+    sent: list[Event] = []
     done = asyncio.Event()
 
-    async def send(events: Sequence[doors.Event]) -> None:
+    async def send(events: Sequence[Event]) -> None:
         sent.extend(events)
         done.set()
 
@@ -138,7 +138,7 @@ async def test_the_start_waits_for_nobody_and_keeps_trying(
     tries = 0
     done = asyncio.Event()
 
-    async def resend(_: doors.Send) -> int:
+    async def resend(_: Send) -> int:
         nonlocal tries
         tries += 1
         if tries < 4:
@@ -146,7 +146,7 @@ async def test_the_start_waits_for_nobody_and_keeps_trying(
         done.set()
         return 0
 
-    monkeypatch.setattr(desk, "resend_decided", resend)
+    monkeypatch.setattr(routes, "resend_decided", resend)
     monkeypatch.setattr(catch_up, "PAUSE_SECONDS", 0)
     caplog.set_level(logging.WARNING)
     async with inngest_app.lifespan(inngest_app.app):
@@ -160,7 +160,7 @@ async def test_the_start_waits_for_nobody_and_keeps_trying(
 async def test_a_stop_does_not_wait_for_an_engine_that_is_away(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
-    async def resend(_: doors.Send) -> int:
+    async def resend(_: Send) -> int:
         began.set()
         try:
             await asyncio.sleep(3600)
@@ -168,7 +168,7 @@ async def test_a_stop_does_not_wait_for_an_engine_that_is_away(database: None, m
             ended.set()
         return 0
 
-    monkeypatch.setattr(desk, "resend_decided", resend)
+    monkeypatch.setattr(routes, "resend_decided", resend)
     async with inngest_app.lifespan(inngest_app.app):
         await began.wait()
     assert ended.is_set()

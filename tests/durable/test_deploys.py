@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import db
-import refunds
 import steps
 import worker
-from tests.durable.driver import Engine, actions, ledger
+from refunds import ledger
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.durable.saved_states.record import CURRENT, FOLDER
 from tests.ledger import decide, rewrite
 
@@ -33,7 +33,7 @@ GONE = object()
 async def paused(engine: Engine) -> str:
     """An email whose run waits at the gate; its event id."""
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     return event_id
 
@@ -56,14 +56,14 @@ async def reply() -> str:
 async def it_went_on() -> None:
     """Paid once, and the customer knows."""
     assert await actions() == ISSUED
-    assert await ledger() == [("issued", "approved")]
+    assert await refunds_in_ledger() == [("issued", "approved")]
     assert "refunded $49.00 for order A-1001" in await reply()
 
 
 async def a_person_takes_over() -> None:
     """No money, a row that says why, and a reply that promises nothing but a person."""
     assert await actions() == BLOCKED
-    assert await ledger() == [("blocked", "approved")]
+    assert await refunds_in_ledger() == [("blocked", "approved")]
     [row] = await db.fetch("select * from refunds")
     assert row["payment_started_at"] is None
     assert row["outcome"] == "the run was saved by another version and could not be resumed"
@@ -163,7 +163,7 @@ async def test_an_unreadable_state_of_a_refund_that_was_not_approved_is_a_person
         await engine.advance(hours=4, minutes=1)
     await engine.eventually(messages_sent, 1)
     assert await actions() == BLOCKED
-    assert await ledger() == [("blocked", decision)]
+    assert await refunds_in_ledger() == [("blocked", decision)]
     assert await reply() == steps.FOLLOW_UP
 
 
@@ -173,7 +173,7 @@ async def test_a_state_marked_with_any_version_the_sdk_knows_goes_on_or_is_a_per
 ) -> None:
     saved_as(lambda state: changed(state, ("$schemaVersion",), version))
     await approved(engine, await paused(engine))
-    await (it_went_on() if (await ledger())[0][0] == "issued" else a_person_takes_over())
+    await (it_went_on() if (await refunds_in_ledger())[0][0] == "issued" else a_person_takes_over())
 
 
 # The agent
@@ -269,7 +269,7 @@ async def test_a_version_that_forgot_to_ask_for_approval_still_pays_nothing_that
     deployed(tools=[worker.lookup_customer, renamed(worker.issue_refund, needs_approval=False)])
     await engine.decide(approved=False, request_id=event_id)
     await engine.eventually(actions, BLOCKED)
-    assert await ledger() == [("blocked", "rejected")]
+    assert await refunds_in_ledger() == [("blocked", "rejected")]
 
 
 # The rules
@@ -322,7 +322,7 @@ async def test_a_recorded_state_goes_on_or_is_a_persons_and_that_of_this_version
 
     monkeypatch.setattr(worker, "answer", recorded)
     await approved(engine, await paused(engine))
-    if file == CURRENT or (await ledger())[0][0] == "issued":
+    if file == CURRENT or (await refunds_in_ledger())[0][0] == "issued":
         await it_went_on()
     else:
         await a_person_takes_over()
@@ -373,7 +373,7 @@ async def test_whatever_is_wrong_with_a_state_money_moves_only_as_approved(
     else:
         assert outcome["reply"]
         assert outcome["asked"] == []
-    [row] = await refunds.of_run("run-1")
+    [row] = await ledger.of_run("run-1")
     assert row["status"] in ({"issued", "blocked"} if yes else {"blocked"})
     issued = await db.fetch("select detail::jsonb ->> 'order_id' as order_id, detail::jsonb ->> 'amount_cents' as cents"
                             " from audit_log where action = 'refund_issued'")  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 import db
 import inngest_app
-from tests.durable.driver import OFFICIAL, Engine, actions, ledger
+from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.durable.test_gates import FAULTS
 from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
@@ -95,7 +95,7 @@ async def test_rows_written_outside_a_step_are_found_by_the_query(database: None
 @shows("the yes does nothing")
 async def test_a_yes_as_text_leaves_the_refund_pending(engine: Engine) -> None:
     event_id = await engine.email("I was charged twice for order A-1001, $49.00 too much.")
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     await engine.decide(approved="true", request_id=event_id)
     await engine.decide(approved=True, request_id="another")
     await engine.settle()

@@ -14,7 +14,7 @@ from inngest_encryption import EncryptionMiddleware
 
 import db
 import inngest_app
-from tests.durable.driver import Engine, actions, ledger
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def encrypt_with(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
 
 async def paused(engine: Engine) -> str:
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     return event_id
 
@@ -80,7 +80,7 @@ async def test_a_key_that_is_lost_while_a_run_waits_costs_the_reply_and_no_money
     await approved(engine, event_id)
     await engine.advance(hours=6)
     assert await actions() == {"message_received": 1, "refund_blocked": 1, "run_failed": 1}
-    assert await ledger() == [("blocked", "approved")]
+    assert await refunds_in_ledger() == [("blocked", "approved")]
     [failed] = await db.fetch("select detail from audit_log where action = 'run_failed'")
     assert "marmalade" in failed["detail"]
 

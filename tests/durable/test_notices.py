@@ -9,8 +9,8 @@ from aiohttp import web
 
 import db
 import steps
-from doors import notify
-from tests.durable.driver import Engine, actions, ledger
+from outbound import chat
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me. It's <!channel> urgent."
@@ -31,7 +31,7 @@ class Chat:
 
 
 @pytest.fixture
-async def chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
+async def chat_service(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
     """A running one, which the app is told to use."""
     service, app = Chat(), web.Application()
     app.router.add_post("/hook", service.post)
@@ -58,108 +58,110 @@ async def finished(engine: Engine, request_id: str) -> None:
     await engine.eventually(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
 
 
-async def test_reviewers_are_told_once_with_the_link_and_without_the_email(engine: Engine, chat: Chat) -> None:
+async def test_reviewers_are_told_once_with_the_link_and_without_the_email(engine: Engine, chat_service: Chat) -> None:
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(ledger, [PENDING])
+    await engine.eventually(refunds_in_ledger, [PENDING])
     await engine.settle()
     [row] = await db.fetch(
         "select id, to_char(expires_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') as until from refunds"
     )
-    assert chat.posted == [
+    assert chat_service.posted == [
         "A refund of $49.00 for order A-1001 of cust_002 (pro) waits for your decision"
         f" until {row['until']} UTC. http://127.0.0.1:8000/approvals/{row['id']}"
     ]
     await finished(engine, event_id)
-    assert len(chat.posted) == 1
+    assert len(chat_service.posted) == 1
     assert await told(engine)
 
 
 async def test_the_rows_are_there_before_anybody_is_told(
-    engine: Engine, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, chat_service: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = notify.about_refunds
+    original = chat.about_refunds
 
     async def looked(*arguments: Any) -> bool:
-        seen.append(await ledger())
+        seen.append(await refunds_in_ledger())
         return await original(*arguments)
 
-    monkeypatch.setattr(notify, "about_refunds", looked)
+    monkeypatch.setattr(chat, "about_refunds", looked)
     await engine.email(DOUBLE)
-    await engine.eventually(ledger, [PENDING])
+    await engine.eventually(refunds_in_ledger, [PENDING])
     await engine.settle()
     assert seen == [[PENDING]]
 
 
-async def test_a_chat_service_that_stays_down_costs_five_tries_and_no_email(engine: Engine, chat: Chat) -> None:
-    chat.status = 500
+async def test_a_chat_service_that_stays_down_costs_five_tries_and_no_email(engine: Engine, chat_service: Chat) -> None:
+    chat_service.status = 500
     event_id = await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(hours=1)
-    assert len(chat.posted) == steps.RETRIES + 1
+    assert len(chat_service.posted) == steps.RETRIES + 1
     assert await told(engine) is False
-    assert await ledger() == [PENDING]
+    assert await refunds_in_ledger() == [PENDING]
     await finished(engine, event_id)
 
 
-async def test_a_busy_chat_service_is_asked_again_when_it_said_but_within_a_minute(engine: Engine, chat: Chat) -> None:
+async def test_a_busy_chat_service_is_asked_again_when_it_said_but_within_a_minute(
+    engine: Engine, chat_service: Chat
+) -> None:
     """A decision that comes meanwhile waits for the notice, so hours would be too long."""
-    chat.status, chat.headers = 429, {"Retry-After": "86400"}
+    chat_service.status, chat_service.headers = 429, {"Retry-After": "86400"}
     await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(seconds=50)
-    assert len(chat.posted) == 1
-    chat.status = 200
+    assert len(chat_service.posted) == 1
+    chat_service.status = 200
     await engine.advance(seconds=15)
-    assert len(chat.posted) == 2
+    assert len(chat_service.posted) == 2
     assert await told(engine)
 
 
-async def test_a_busy_chat_service_that_stays_busy_costs_no_email(engine: Engine, chat: Chat) -> None:
-    chat.status, chat.headers = 429, {"Retry-After": "1"}
+async def test_a_busy_chat_service_that_stays_busy_costs_no_email(engine: Engine, chat_service: Chat) -> None:
+    chat_service.status, chat_service.headers = 429, {"Retry-After": "1"}
     event_id = await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(minutes=10)
-    assert len(chat.posted) == steps.RETRIES + 1
+    assert len(chat_service.posted) == steps.RETRIES + 1
     await finished(engine, event_id)
 
 
-async def test_a_wrong_address_is_tried_once(engine: Engine, chat: Chat) -> None:
-    chat.status = 404
+async def test_a_wrong_address_is_tried_once(engine: Engine, chat_service: Chat) -> None:
+    chat_service.status = 404
     event_id = await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(minutes=10)
-    assert len(chat.posted) == 1
+    assert len(chat_service.posted) == 1
     assert await told(engine) is False
     await finished(engine, event_id)
 
 
-async def test_a_decision_made_while_nobody_could_be_told_counts(engine: Engine, chat: Chat) -> None:
-    chat.status = 503
+async def test_a_decision_made_while_nobody_could_be_told_counts(engine: Engine, chat_service: Chat) -> None:
+    chat_service.status = 503
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(ledger, [PENDING])
+    await engine.eventually(refunds_in_ledger, [PENDING])
     await engine.decide(request_id=event_id, approved=True)
     await engine.settle()
     await engine.advance(minutes=15)
     assert await actions() == {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 
 
-async def test_nobody_is_told_of_what_was_decided_meanwhile(engine: Engine, chat: Chat) -> None:
-    chat.status = 503
+async def test_nobody_is_told_of_what_was_decided_meanwhile(engine: Engine, chat_service: Chat) -> None:
+    chat_service.status = 503
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(ledger, [PENDING])
+    await engine.eventually(refunds_in_ledger, [PENDING])
     await engine.settle()
     [row] = await db.fetch("select id from refunds")
     assert await decide(row["id"], approved=True, by="grace") is None
     await engine.decide(request_id=event_id)
     await engine.settle()
     await engine.advance(minutes=2)
-    assert len(chat.posted) == 1
+    assert len(chat_service.posted) == 1
     assert await actions() == {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 
 
-async def test_the_secret_address_is_nowhere_in_what_the_engine_keeps(engine: Engine, chat: Chat) -> None:
-    chat.status = 500
+async def test_the_secret_address_is_nowhere_in_what_the_engine_keeps(engine: Engine, chat_service: Chat) -> None:
+    chat_service.status = 500
     await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(hours=1)

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 import db
-import payments
 import steps
 import worker
-from tests.durable.driver import Engine, actions, ledger
+from refunds import payments
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.fake_stripe import KEY, FakeStripe, serve
 from tests.ledger import decide, rewrite
 
@@ -36,7 +36,7 @@ async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeStripe]:
 async def approved(engine: Engine, text: str = DOUBLE, count: int = 1) -> str:
     """An email whose refunds were just approved, one after the other; its event id."""
     event_id = await engine.email(text)
-    await engine.eventually(ledger, [("pending", None)] * count)
+    await engine.eventually(refunds_in_ledger, [("pending", None)] * count)
     await engine.settle()
     for refund_id in range(1, count + 1):
         assert await decide(refund_id, approved=True, by="ada") is None
@@ -66,11 +66,11 @@ async def test_a_provider_in_trouble_costs_tries_and_not_a_second_charge(
 ) -> None:
     account.trouble["create"] = troubles
     await approved(engine)
-    assert await ledger() == [("approved", "approved")]
+    assert await refunds_in_ledger() == [("approved", "approved")]
     await engine.advance(hours=2)
     assert account.trouble["create"] == []
     assert await actions() == ISSUED
-    assert await ledger() == [("issued", "approved")]
+    assert await refunds_in_ledger() == [("issued", "approved")]
     assert account.paid() == [("A-1001", 4900)]
     assert "refunded $49.00 for order A-1001" in await reply()
 
@@ -86,7 +86,7 @@ async def test_a_provider_that_is_away_too_long_costs_the_reply_and_not_the_refu
     assert await actions() == {"message_received": 1, "run_failed": 1}
     [failed] = await db.fetch("select detail::jsonb as detail from audit_log where action = 'run_failed'")
     assert '"payments_left_open": [1]' in failed["detail"]
-    assert await ledger() == [("approved", "approved")]
+    assert await refunds_in_ledger() == [("approved", "approved")]
     assert account.paid() == []
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.advance(minutes=6)
@@ -100,12 +100,12 @@ async def test_a_deploy_between_the_charge_and_the_next_try_loses_neither_the_mo
     """The new version cannot read what was saved: a person answers, and what was begun is finished all the same."""
     account.trouble["create"] = ["silence after"]
     await approved(engine)
-    assert await ledger() == [("approved", "approved")]
+    assert await refunds_in_ledger() == [("approved", "approved")]
     original = worker.build_agent
     monkeypatch.setattr(worker, "build_agent", lambda: original().clone(name="customer-care"))
     await engine.advance(minutes=5)
     assert await reply() == steps.FOLLOW_UP
-    assert await ledger() == [("approved", "approved")]
+    assert await refunds_in_ledger() == [("approved", "approved")]
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.advance(minutes=6)
     assert await actions() == ISSUED
@@ -120,7 +120,7 @@ async def test_a_payment_in_trouble_does_not_hold_up_the_wake_ups_of_others(
     await approved(engine)
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.email("I was charged twice for order B-7, $5.00.", "cust_003")
-    await engine.eventually(ledger, [("approved", "approved"), ("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("approved", "approved"), ("pending", None)])
     await engine.settle()
     assert await decide(2, approved=False, by="ada") is None
     await rewrite("update refunds set decided_at = now() - interval '2 minutes' where id = 2")
@@ -135,7 +135,7 @@ async def test_an_order_that_the_provider_does_not_know_is_blocked_and_the_custo
     account.payments.clear()
     await approved(engine)
     await engine.eventually(actions, BLOCKED)
-    assert await ledger() == [("blocked", "approved")]
+    assert await refunds_in_ledger() == [("blocked", "approved")]
     assert "no money could be sent back for order A-1001" in await reply()
 
 
@@ -143,6 +143,6 @@ async def test_of_two_refunds_the_provider_pays_the_one_it_can(engine: Engine, a
     account.trouble["create"] = ["silence after"]
     await approved(engine, TWO_ORDERS, 2)
     await engine.advance(hours=1)
-    assert sorted(await ledger()) == [("blocked", "approved"), ("issued", "approved")]
+    assert sorted(await refunds_in_ledger()) == [("blocked", "approved"), ("issued", "approved")]
     assert await actions() == ISSUED | {"refund_blocked": 1}
     assert account.paid() == [("A-1001", 4900)]

@@ -8,8 +8,8 @@ import pytest
 import db
 import inngest_app
 import steps
-from doors import mail
-from tests.durable.driver import Engine, actions, ledger
+from outbound import mail
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.mail_server import MailServer, mail_server
 
 PLAIN = "Hello, how long does shipping to Norway take?"
@@ -63,7 +63,7 @@ async def test_an_email_that_waits_for_a_person_is_answered_once_it_was_decided(
     engine: Engine, server: MailServer
 ) -> None:
     event_id = await engine.email("I was charged twice for order A-1001, $49.00.")
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     assert server.tries == 0
     await engine.decide(request_id=event_id, approved=True)
     await engine.eventually(actions, ANSWERED | {"refund_issued": 1})
@@ -157,7 +157,7 @@ async def test_a_refused_recipient_fails_at_once_and_claims_nothing(engine: Engi
 async def test_a_run_cancelled_after_a_later_message_of_its_own_is_still_found_by_a_person(engine: Engine) -> None:
     """Only its reply answers an email: a note that its refund came back does not."""
     await engine.email("I was charged twice for order A-1001, $49.00.")
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     [row] = await db.fetch("select run_id from refunds")
     await db.audit("message_sent", row["run_id"], "tell-refund-failed:re_1", "cust_002", reply="It came back.")
     await engine.cancel(row["run_id"])

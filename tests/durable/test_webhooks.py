@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 import db
-from doors import Event
 from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL, Engine, actions
 from tests.providers import POSTMARK, REFUND, SETTINGS, Doors, stripe_event
+from web import Event
 
 ANSWERED = {"message_received": 1, "message_sent": 1}
 FROM_ADA = POSTMARK | {"FromFull": {"Email": "Ada@Example.com", "Name": "Ada"}}

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import db
-import refunds
-from tests.durable.driver import actions, ledger
+from refunds import ledger
+from tests.durable.driver import actions, refunds_in_ledger
 from tests.e2e.stage import Stage, Story, patiently
 from tests.ledger import decide as decided
 from tests.ledger import rewrite
@@ -57,7 +57,7 @@ async def plain(stage: Stage) -> None:
 @story()
 async def approved(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await stage.engine.decide(approved=True, request_id=event_id)
     await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
 
@@ -65,7 +65,7 @@ async def approved(stage: Stage) -> None:
 @story()
 async def lowered(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await stage.engine.decide(approved=True, request_id=event_id, amount_cents=1500)
     await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
 
@@ -73,7 +73,7 @@ async def lowered(stage: Stage) -> None:
 @story()
 async def rejected(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await stage.engine.decide(approved=False, request_id=event_id, reason="we see one charge only")
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
 
@@ -81,7 +81,7 @@ async def rejected(stage: Stage) -> None:
 @story(takes_hours=True)
 async def expired(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await stage.wait(hours=3, minutes=50)
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
 
@@ -89,10 +89,10 @@ async def expired(stage: Stage) -> None:
 @story()
 async def two_refunds(stage: Stage) -> None:
     event_id = await stage.engine.email(TWO_ORDERS)
-    await stage.until(ledger, [PENDING, PENDING])
+    await stage.until(refunds_in_ledger, [PENDING, PENDING])
     await decide(1, approved=True)
     await stage.engine.decide(request_id=event_id)
-    await stage.until(ledger, [("approved", "approved"), PENDING])
+    await stage.until(refunds_in_ledger, [("approved", "approved"), PENDING])
     await decide(2, approved=False)
     await wake(stage, event_id)
     ended = {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
@@ -107,10 +107,10 @@ async def wake(stage: Stage, request_id: str) -> None:
 @story("rule-based:asks-again")
 async def asks_again(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await decide(1, approved=True)
     await wake(stage, event_id)
-    await stage.until(ledger, [("issued", "approved"), PENDING], again=lambda: wake(stage, event_id))
+    await stage.until(refunds_in_ledger, [("issued", "approved"), PENDING], again=lambda: wake(stage, event_id))
     await decide(2, approved=True)
     await wake(stage, event_id)
     ended = {"message_received": 1, "refund_issued": 2, "message_sent": 1}
@@ -120,11 +120,11 @@ async def asks_again(stage: Stage) -> None:
 @story("rule-based:asks-again")
 async def asks_after_expiry(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     soon = "update refunds set expires_at = now() + interval '2 minutes' returning id"
     await patiently(lambda: rewrite(soon))
     await wake(stage, event_id)
-    await stage.until(ledger, [("blocked", "expired"), PENDING], again=lambda: wake(stage, event_id))
+    await stage.until(refunds_in_ledger, [("blocked", "expired"), PENDING], again=lambda: wake(stage, event_id))
     await decide(2, approved=True)
     await wake(stage, event_id)
     ended = {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
@@ -153,7 +153,7 @@ async def impossible(stage: Stage) -> None:
 @story()
 async def lost_wake_up(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await decide(1, approved=True)
     await backdate("decided_at")
     await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
@@ -162,7 +162,7 @@ async def lost_wake_up(stage: Stage) -> None:
 @story()
 async def orphaned_payment(stage: Stage) -> None:
     asked: list[dict[str, Any]] = [{"call_id": "c", "order_id": "A-7", "amount_cents": 100, "reason": "Double"}]
-    await patiently(lambda: refunds.open_requests("gone", "request", "cust_002", asked))
+    await patiently(lambda: ledger.open_requests("gone", "request", "cust_002", asked))
     await decide(1, approved=True)
     await patiently(lambda: db.fetch("update refunds set payment_started_at = now() returning id"))
     await backdate("payment_started_at")
@@ -173,7 +173,7 @@ async def orphaned_payment(stage: Stage) -> None:
 async def abandoned(stage: Stage) -> None:
     for number in (1, 2):
         asked = {"call_id": "c", "order_id": f"A-{number}", "amount_cents": 100, "reason": "Double"}
-        await patiently(partial(refunds.open_requests, f"gone-{number}", "request", "cust_002", [asked]))
+        await patiently(partial(ledger.open_requests, f"gone-{number}", "request", "cust_002", [asked]))
     await decide(1, approved=True)
     lost = "update refunds set expires_at = now() - interval '25 hours' returning id"
     await patiently(lambda: rewrite(lost))
@@ -189,7 +189,7 @@ async def unknown_customer(stage: Stage) -> None:
 @story()
 async def cancelled(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await patiently(stage.engine.cancel_unfinished)
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
 
@@ -203,7 +203,7 @@ async def fan_out(stage: Stage) -> None:
 @story(with_mail=True)
 async def answered_by_mail(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await stage.engine.decide(approved=True, request_id=event_id)
     await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
 
@@ -211,7 +211,7 @@ async def answered_by_mail(stage: Stage) -> None:
 @story(with_mail=True)
 async def refund_came_back(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.until(ledger, [PENDING])
+    await stage.until(refunds_in_ledger, [PENDING])
     await decide(1, approved=True)
     await backdate("decided_at")
     ended = {"message_received": 1, "refund_issued": 1, "message_sent": 1}

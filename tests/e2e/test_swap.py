@@ -17,7 +17,7 @@ import pytest
 
 import db
 from tests.durable.conftest import app_url, engine  # noqa: F401
-from tests.durable.driver import OFFICIAL, Engine, actions, ledger
+from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.ledger import decide, forget_everything
 from tests.ports import free_port
 
@@ -92,7 +92,7 @@ async def rows() -> list[Any]:
 async def test_the_same_emails_leave_the_same_rows(other: OtherApp, engine: Engine) -> None:  # noqa: F811
     await engine.email(QUESTION, event_id="plain")
     await engine.email(DOUBLE, event_id="double")
-    await engine.eventually(ledger, [("pending", None)])
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
     await decide_all()
     await engine.decide(request_id="double")
     ended = {"message_received": 2, "refund_issued": 1, "message_sent": 2}
@@ -101,7 +101,7 @@ async def test_the_same_emails_leave_the_same_rows(other: OtherApp, engine: Engi
     await forget_everything()
     await other.email(QUESTION, "plain")
     await other.email(DOUBLE, "double")
-    await until(ledger, [("pending", None)])
+    await until(refunds_in_ledger, [("pending", None)])
     await other.post("/decisions/double", {"approved": True})
     await until(actions, ended)
     assert [row["action"] for row in await rows()] == [row["action"] for row in expected]
@@ -116,7 +116,7 @@ async def decide_all() -> None:
 
 async def test_a_kill_while_it_waits_loses_nothing_and_pays_once(other: OtherApp) -> None:
     await other.email(DOUBLE, "killed")
-    await until(ledger, [("pending", None)])
+    await until(refunds_in_ledger, [("pending", None)])
     other.kill()
     other.start()
     await other.post("/decisions/killed", {"approved": True})

@@ -14,13 +14,13 @@ import fastapi
 from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions
 
 import db
-import refunds
 import worker
+from refunds import ledger
 
 P = ParamSpec("P")
 T = TypeVar("T")
 DECIDED = "refund/approval.decided"
-WINDOW_SECONDS = float(os.environ.get("WINDOW_SECONDS") or refunds.WINDOW.total_seconds())
+WINDOW_SECONDS = float(os.environ.get("WINDOW_SECONDS") or ledger.WINDOW.total_seconds())
 MAX_ROUNDS = 3
 
 
@@ -41,7 +41,7 @@ async def handle_customer_email(email: dict[str, str], event_id: str) -> str:
         if not outcome["asked"]:
             break
         # One after the other: a decision that comes before `recv` waits in Postgres for it.
-        await step(f"notify-reviewer-{number}", refunds.open_requests, run_id, event_id, ticket["customer_id"],
+        await step(f"notify-reviewer-{number}", ledger.open_requests, run_id, event_id, ticket["customer_id"],
                    outcome["asked"])  # fmt: skip
         wake_up = await DBOS.recv_async(DECIDED, timeout_seconds=WINDOW_SECONDS)
         decisions = await step(f"read-decisions-{number}", read_decisions, run_id, wake_up is None)
@@ -67,10 +67,10 @@ async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
 
 async def read_decisions(run_id: str, late: bool) -> dict[str, Any]:
     """The ledger's word; a wake-up says only that there may be one."""
-    await refunds.expire(run_id, overdue_only=not late)
+    await ledger.expire(run_id, overdue_only=not late)
     return {
         row["call_id"]: {"status": row["status"], "order_id": row["order_id"], "why": row["decision_note"]}
-        for row in await refunds.of_run(run_id)
+        for row in await ledger.of_run(run_id)
     }
 
 
@@ -79,9 +79,7 @@ async def resume(
 ) -> worker.Outcome:
     """Go on with what was decided, and leave nothing of it open."""
     outcome = await worker.resume(state, ticket, decisions, may_ask=may_ask)
-    await refunds.block_the_rest(
-        ticket["run_id"], "approved, but the agent did not carry it out", calls=list(decisions)
-    )
+    await ledger.block_the_rest(ticket["run_id"], "approved, but the agent did not carry it out", calls=list(decisions))
     return outcome
 
 
@@ -113,6 +111,6 @@ async def receive(event_id: str, email: dict[str, str]) -> None:
 @app.post("/decisions/{event_id}")
 async def decide(event_id: str, decision: dict[str, bool]) -> None:
     """A person's decision: into the ledger first, then the wake-up."""
-    for row in await refunds.of_run(event_id):
-        await refunds.decide(row["id"], row["digest"], approved=decision["approved"], by="grace", key=f"{row['id']}")
+    for row in await ledger.of_run(event_id):
+        await ledger.decide(row["id"], row["digest"], approved=decision["approved"], by="grace", key=f"{row['id']}")
     await DBOS.send_async(event_id, "decided", DECIDED)

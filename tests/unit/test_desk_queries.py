@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import db
-from doors import desk_queries
 from tests.bench_desk import fill, statement
 from tests.ledger import forget_everything
+from web.desk import queries
 
 AUDIT_ROWS, REFUNDS, WAITING = 60_000, 20_000, 3_000
 # What a page of 50 may cost: its rows, and a few looked up beside each.
@@ -45,21 +45,21 @@ def scans(plan: dict[str, Any]) -> set[str]:
 
 
 QUERIES: dict[str, Callable[[], Awaitable[object]]] = {
-    "what waits": desk_queries.waiting,
-    "what waits, in the middle": lambda: desk_queries.waiting(WAITING // 2),
-    "one": lambda: desk_queries.one(5),
-    "one of the customer with thousands": lambda: desk_queries.one(REFUNDS - 1),
-    "history": lambda: desk_queries.history(5),
-    "version": desk_queries.version,
-    "no longer waiting": lambda: desk_queries.no_longer_waiting(list(range(1, 201))),
-    "without outcome": desk_queries.without_outcome,
-    "decided": desk_queries.decided,
-    "decided, in the middle": lambda: desk_queries.decided(REFUNDS - 5000),
-    "not applied": desk_queries.not_applied,
-    "entry": lambda: desk_queries.audit_entry(7),
+    "what waits": queries.waiting,
+    "what waits, in the middle": lambda: queries.waiting(WAITING // 2),
+    "one": lambda: queries.one(5),
+    "one of the customer with thousands": lambda: queries.one(REFUNDS - 1),
+    "history": lambda: queries.history(5),
+    "version": queries.version,
+    "no longer waiting": lambda: queries.no_longer_waiting(list(range(1, 201))),
+    "without outcome": queries.without_outcome,
+    "decided": queries.decided,
+    "decided, in the middle": lambda: queries.decided(REFUNDS - 5000),
+    "not applied": queries.not_applied,
+    "entry": lambda: queries.audit_entry(7),
     **{
         f"audit of {customer}, {run}, {action}, before {before}": (
-            lambda given=(customer, run, action, before): desk_queries.audit(*given)  # type: ignore[misc]
+            lambda given=(customer, run, action, before): queries.audit(*given)  # type: ignore[misc]
         )
         for customer in (None, "cust_001", "silent", "customer-500", "rare", "nobody")
         for run in (None, "run-7", "no-run")
@@ -81,7 +81,7 @@ async def test_a_query_reads_what_its_page_shows_and_no_table_from_end_to_end(
         plans.append(json.loads(row["QUERY PLAN"])[0]["Plan"])
         return await real(query, *arguments)
 
-    monkeypatch.setattr(desk_queries, "fetch", explained)
+    monkeypatch.setattr(queries, "fetch", explained)
     await QUERIES[name]()
     assert len(plans) == 1
     # Five customers are one page of the disk.
@@ -92,13 +92,13 @@ async def test_a_query_reads_what_its_page_shows_and_no_table_from_end_to_end(
 async def test_a_page_is_the_same_number_of_queries_however_much_it_shows(
     long_tables: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queries: list[str] = []
+    statements: list[str] = []
     real = db.fetch
 
     async def counted(query: str, *arguments: object) -> list[dict[str, Any]]:
-        queries.append(query)
+        statements.append(query)
         return await real(query, *arguments)
 
-    monkeypatch.setattr(desk_queries, "fetch", counted)
-    rows, more = await desk_queries.waiting()
-    assert (len(rows), more, len(queries)) == (desk_queries.PAGE, True, 1)
+    monkeypatch.setattr(queries, "fetch", counted)
+    rows, more = await queries.waiting()
+    assert (len(rows), more, len(statements)) == (queries.PAGE, True, 1)

@@ -93,7 +93,7 @@ def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Pa
         *("AGENTS.md", "CLAUDE.md", ".mcp.json", "opencode.json", ".env.example", "pyproject.toml", "README.md"),
         *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md", "migrations/0002_refunds.sql"),
     }
-    assert not any(name.startswith(("offline/", "tests/", "concepts/", "doors/", ".git/")) for name in names)
+    assert not any(name.startswith(("offline/", "tests/", "concepts/", "web/", "outbound/", ".git/")) for name in names)
     assert [name for name in names if name.endswith(".py") and not name.startswith("gates/")] == []
     assert (folder / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from doors import mail
+from outbound import mail
 from tests.mail_server import CERTIFICATE, MailServer, mail_server
 from tests.ports import free_port
 

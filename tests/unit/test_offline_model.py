@@ -20,11 +20,10 @@ from agents import (
 from agents.exceptions import ModelRefusalError
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 
-import policy
-import refunds
 from offline.misbehaviour import MISBEHAVIOURS
 from offline.model import RuleBasedProvider
 from offline.rules import Email, read_email
+from refunds import ledger, rules
 from sandbox import EmptySandbox
 
 DUPLICATE = "Hi, I was charged twice for order A-1001, $49.00 each time. Please help!"
@@ -219,16 +218,16 @@ async def test_no_reply_without_a_payment_reads_like_a_promise_of_money(
     async def none(_: str) -> list[dict[str, Any]]:
         return []
 
-    monkeypatch.setattr(refunds, "of_run", none)
-    monkeypatch.setattr(refunds, "of_customer", none)
+    monkeypatch.setattr(ledger, "of_run", none)
+    monkeypatch.setattr(ledger, "of_customer", none)
     desk = Desk(refunds=[{"order_id": refunded_before, "status": "issued"}] if refunded_before else [])
     result = await run(desk, email)
     if result.interruptions:
         result = await decide(desk, result, A_1001=rejection("A-1001", "Refunded by phone. We will refund the rest."))
-    await policy.check_promises(result.final_output, "run-1", "cust_001")
+    await rules.check_promises(result.final_output, "run-1", "cust_001")
     lie = (await run(desk, email, "rule-based:promises")).final_output
-    with pytest.raises(policy.UnbackedPromiseError):
-        await policy.check_promises(lie, "run-1", "cust_001")
+    with pytest.raises(rules.UnbackedPromiseError):
+        await rules.check_promises(lie, "run-1", "cust_001")
 
 
 async def test_the_reply_names_the_amount_really_paid() -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from promises import promises_money
+from refunds.promises import promises_money
 
 PROMISES = """
 I have refunded $49.00 for order A-1001; you will see the money on your card within three days.

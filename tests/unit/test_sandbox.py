@@ -18,10 +18,9 @@ from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.sandbox.snapshot import NoopSnapshotSpec
 
 import db
-import payments
-import refunds
 import worker
 from offline.model import RuleBasedModel
+from refunds import ledger, payments
 from sandbox import EmptySandbox
 
 CANARIES = {
@@ -105,8 +104,8 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         return {"status": "blocked", "order_id": "A-1001", "why": "this refund has not been approved"}
 
     monkeypatch.setattr(db, "get_customer", customer)
-    monkeypatch.setattr(refunds, "of_customer", none)
-    monkeypatch.setattr(refunds, "of_run", none)
+    monkeypatch.setattr(ledger, "of_customer", none)
+    monkeypatch.setattr(ledger, "of_run", none)
     monkeypatch.setattr(payments, "issue", issue)
     return tmp_path
 

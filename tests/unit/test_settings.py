@@ -172,7 +172,11 @@ def test_every_variable_that_is_read_is_explained_in_the_example_and_no_other() 
     explained = {line.lstrip("# ").split("=")[0] for line in example if "=" in line}
     sources = "".join(
         path.read_text()
-        for path in [path for where in ("", "doors/", "concepts/") for path in ROOT.glob(f"{where}*.py")]
+        for path in [
+            path
+            for where in ("", "outbound/", "refunds/", "web/", "concepts/")
+            for path in ROOT.glob(f"{where}**/*.py" if where else "*.py")
+        ]
     )
     read = set(re.findall(r'(?:environ\.get|environ|whole_number)[(\[]"([A-Z_]+)"', sources))
     by_the_sdks = {"OPENAI_API_KEY", "OPENAI_BASE_URL", *KEYS}

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from doors.html_text import MAX_CHARS, MAX_TAGS, tamed, text_of
 from tests.adversary.profile import PROFILE
+from web.webhooks.html_text import MAX_CHARS, MAX_TAGS, tamed, text_of
 
 NEWSLETTER = """<!DOCTYPE html>
 <html><head><title>Title</title><style>p { color: red }</style><meta charset="utf-8"></head>

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from doors import webhooks
 from tests.providers import CRM_SECRET, SETTINGS
+from web.webhooks import routes
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_that_work_are_accepted(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    webhooks.check_settings()
+    routes.check_settings()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_settings_that_cannot_work_are_refused_in_a_sentence_without_the_secret(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=re.escape(said)) as refused:
-        webhooks.check_settings()
+        routes.check_settings()
     assert str(refused.value).startswith(f"{name} is not usable: ")
     assert "s3cr3t" not in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -85,4 +85,4 @@ def test_no_service_can_speak_for_the_app(monkeypatch: pytest.MonkeyPatch) -> No
     for name in (ours | listened_to()) - no_events:
         monkeypatch.setenv("GENERIC_WEBHOOKS", f"{name}={CRM_SECRET}")
         with pytest.raises(ValueError, match="not usable"):
-            webhooks.check_settings()
+            routes.check_settings()

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 import db
-from tests.desk import PASSWORD, Engine, asked, decide, expires_in, history, ledger, pay
+from tests.desk import PASSWORD, Engine, asked, decide, expires_in, history, in_ledger, pay
 from tests.desk import sign_in as sign_in_over_http
 from tests.e2e.browser.conftest import Open
 
@@ -49,7 +49,7 @@ async def test_the_link_of_a_notification_leads_through_the_sign_in_to_its_refun
     page = await open_desk(f"/{refund_id}")
     await expect(page.locator("article")).to_have_count(1)
     await expect(card(page, refund_id)).to_contain_text("A-2")
-    assert await ledger(refund_id) == PENDING
+    assert await in_ledger(refund_id) == PENDING
     await page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url("**/sign-in")
     await page.goto(f"/approvals/{refund_id}")
@@ -82,7 +82,7 @@ async def test_approving(open_desk: Open, engine: Engine, javascript: bool) -> N
     await expect(page.get_by_role("status").first).to_contain_text(
         "Recorded. You approved $49.00, and the worker was told."
     )
-    assert await ledger(refund_id) == ("approved", 4900, "ada", "")
+    assert await in_ledger(refund_id) == ("approved", 4900, "ada", "")
     assert [event["id"] for event in engine.events] == [f"decided-{refund_id}"]
 
 
@@ -99,7 +99,7 @@ async def test_lowering_after_a_typing_mistake(open_desk: Open, javascript: bool
     await page.get_by_label("Amount").fill("24.50")
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_role("status").first).to_contain_text("You approved $24.50 of $49.00")
-    assert await ledger(refund_id) == ("approved", 2450, "ada", "Half of it, as agreed.")
+    assert await in_ledger(refund_id) == ("approved", 2450, "ada", "Half of it, as agreed.")
 
 
 @pytest.mark.parametrize("javascript", [True, False])
@@ -110,11 +110,11 @@ async def test_rejecting_needs_a_sentence(open_desk: Open, javascript: bool) -> 
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_role("alert")).to_contain_text("tells the customer why")
     await expect(page.get_by_label("Amount")).to_have_value("10")
-    assert await ledger(refund_id) == PENDING
+    assert await in_ledger(refund_id) == PENDING
     await page.get_by_label("Sentence for the customer").fill("It was delivered on Monday.")
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_role("status").first).to_contain_text("You rejected it")
-    assert await ledger(refund_id) == ("rejected", None, "ada", "It was delivered on Monday.")
+    assert await in_ledger(refund_id) == ("rejected", None, "ada", "It was delivered on Monday.")
 
 
 async def test_enter_in_a_field_decides_nothing(open_desk: Open) -> None:
@@ -123,7 +123,7 @@ async def test_enter_in_a_field_decides_nothing(open_desk: Open) -> None:
     await page.get_by_label("Amount").press("Enter")
     await page.get_by_label("Sentence for the customer").press("Enter")
     await page.goto(f"/approvals/{refund_id}")
-    assert await ledger(refund_id) == PENDING
+    assert await in_ledger(refund_id) == PENDING
 
 
 async def test_a_double_click_is_one_decision(open_desk: Open) -> None:
@@ -157,7 +157,7 @@ async def test_two_windows_at_once_decide_once_and_the_second_says_who_was_first
     await asyncio.gather(
         ada.get_by_role("button", name="Approve").click(), grace.get_by_role("button", name="Reject").click()
     )
-    status, _, winner, _ = await ledger(refund_id)
+    status, _, winner, _ = await in_ledger(refund_id)
     first, second = (ada, grace) if winner == "ada" else (grace, ada)
     await expect(first.get_by_role("status").first).to_contain_text("Recorded.")
     await expect(second.get_by_role("status").first).to_contain_text("Your decision was not recorded.")
@@ -173,7 +173,7 @@ async def test_what_expired_under_the_eyes_is_said_plainly(open_desk: Open, java
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_role("status").first).to_contain_text("The time was up")
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
-    assert await ledger(refund_id) == PENDING
+    assert await in_ledger(refund_id) == PENDING
 
 
 async def test_an_open_card_expires_in_place(open_desk: Open) -> None:
@@ -300,7 +300,7 @@ async def test_a_reviewer_needs_no_mouse(open_desk: Open) -> None:
     await expect(card(page, second).get_by_role("button", name="Approve")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("status").first).to_contain_text("Recorded.")
-    assert [(await ledger(each))[0] for each in (first, second, third)] == ["pending", "approved", "pending"]
+    assert [(await in_ledger(each))[0] for each in (first, second, third)] == ["pending", "approved", "pending"]
 
 
 async def test_single_keys_can_be_switched_off(open_desk: Open) -> None:
@@ -340,7 +340,7 @@ async def test_tab_reaches_every_control_in_the_order_of_reading_and_shows_where
     places = [reached.index(name) for name in wanted]
     assert places == sorted(places)
     assert "none" not in rings[: places[-1] + 1]
-    assert await ledger(refund_id) == PENDING
+    assert await in_ledger(refund_id) == PENDING
 
 
 @pytest.mark.parametrize("path", ["", "/{}", "/decided", "/audit", "/99", "/sign-in"])
@@ -368,7 +368,7 @@ async def test_a_refund_is_decided_on_a_phone(open_desk: Open) -> None:
     page = await open_desk(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     await page.get_by_role("button", name="Approve").tap()
     await expect(page.get_by_role("status").first).to_contain_text("Recorded.")
-    assert (await ledger(refund_id))[0] == "approved"
+    assert (await in_ledger(refund_id))[0] == "approved"
 
 
 # Hostile text

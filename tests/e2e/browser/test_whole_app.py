@@ -8,7 +8,7 @@ from playwright.async_api import Browser, expect
 
 import db
 from tests.durable.conftest import app_url, engine  # noqa: F401
-from tests.durable.driver import Engine, actions, ledger
+from tests.durable.driver import Engine, actions, refunds_in_ledger
 
 EMAIL = "I was charged twice for order A-1001. Please return the $49.00 to me."
 
@@ -39,7 +39,7 @@ async def test_an_email_is_decided_at_the_desk_and_answered(
     await page.get_by_role("button", name=button).click()
     await expect(page.get_by_text("and the worker was told.")).to_be_visible()
     await engine.eventually(actions, happened)
-    assert await ledger() == [became]
+    assert await refunds_in_ledger() == [became]
     [row] = await db.fetch("select decided_by, approved_cents from refunds")
     assert (row["decided_by"], row["approved_cents"]) == ("dev-mode reviewer", 4900 if button == "Approve" else None)
     await context.close()

@@ -1,0 +1,188 @@
+"""Who is at the desk: sessions, the tokens that keep other sites from posting, and the pace of trying passwords.
+
+A visitor has one random token in one cookie. Signed in, a row in Postgres knows the token's SHA-256; signing in and out
+replaces the token. The CSRF token of every form is an HMAC under it, so a form is worth nothing without the cookie.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+import db
+from web.desk import reviewers
+
+SESSION = timedelta(hours=12)
+# Counted in this process; several processes allow several times as many.
+PER_ADDRESS = RateLimitItemPerMinute(30, 5, "address")
+PER_NAME = RateLimitItemPerMinute(10, 15, "name")
+DEV_REVIEWER = "dev-mode reviewer"
+LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
+# A tunnel on this machine connects from it, and may write our own name into the Host; the rest is what strangers say.
+FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+
+
+class ClosedError(Exception):
+    """The desk is not for this request; the text says what to configure."""
+
+
+class SignedOutError(Exception):
+    """There is no session, or no longer."""
+
+
+class ForgedError(Exception):
+    """The form was not rendered for this visitor, or another site sent it."""
+
+
+class TooManyTriesError(Exception):
+    """Sign-in was tried too often."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody with a cookie, or about to get one; `name` is the reviewer's once the session is known."""
+
+    token: str
+    name: str | None = None
+    is_new: bool = False
+
+    @property
+    def csrf(self) -> str:
+        """What every form of this visitor carries."""
+        return hmac.digest(self.token.encode(), b"desk form", "sha256").hex()
+
+
+class SignIn:
+    """Signing in to one desk. `dev` without any reviewer configured: no sign-in, but only on this very machine.
+
+    Raises ValueError for an unusable `REVIEWERS`.
+    """
+
+    def __init__(self, *, dev: bool) -> None:
+        self.dev = dev
+        self.reviewers = reviewers.configured()
+        self.open_to_all = dev and not self.reviewers
+        self._check = reviewers.PasswordCheck(self.reviewers)
+        self._tries = MovingWindowRateLimiter(MemoryStorage())
+        # A browser takes a cookie of this name only over https, for this host and all of it.
+        self._cookie = "desk" if dev else "__Host-desk"
+
+    def visitor(self, request: Request) -> Visitor:
+        """Who asks, as far as the cookie says. Raises ClosedError where the desk is not open at all."""
+        if self.open_to_all and not _from_this_machine(request):
+            raise ClosedError("Without sign-in, the desk answers only to a browser on the machine it runs on.")
+        if not self.open_to_all and not self.reviewers:
+            raise ClosedError("Nobody is configured to decide here.")
+        token = request.cookies.get(self._cookie)
+        return Visitor(token) if token else Visitor(secrets.token_urlsafe(32), is_new=True)
+
+    async def reviewer(self, request: Request) -> Visitor:
+        """The signed-in reviewer. Raises SignedOutError, and ClosedError as `visitor` does."""
+        visitor = self.visitor(request)
+        if self.open_to_all:
+            return Visitor(visitor.token, DEV_REVIEWER, visitor.is_new)
+        rows = await db.fetch(
+            "select reviewer, credential_sha256 from reviewer_sessions where token_sha256 = $1 and expires_at > now()",
+            _sha256(visitor.token),
+        )
+        for row in rows:
+            password_hash = self.reviewers.get(row["reviewer"])
+            if password_hash and reviewers.credential(password_hash) == row["credential_sha256"]:
+                return Visitor(visitor.token, row["reviewer"])
+        raise SignedOutError
+
+    def check_form(self, request: Request, visitor: Visitor, form: Mapping[str, str]) -> None:
+        """Raise ForgedError unless this site's own page, rendered for this visitor, sent the form."""
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        if site is None and origin is not None:
+            # What is in front of us may speak https to the browser and http to us: hosts are compared, not schemes.
+            site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
+        if site not in {None, "same-origin"} or not hmac.compare_digest(
+            form.get("csrf", "").encode(), visitor.csrf.encode()
+        ):
+            raise ForgedError
+
+    async def sign_in(self, request: Request, visitor: Visitor, name: str, password: str) -> Visitor | None:
+        """A visitor with a session and a new token; None for a wrong name or password.
+
+        Raises TooManyTriesError after 30 tries from one address in 5 minutes, or 10 for one name in 15.
+        """
+        self._count(PER_ADDRESS, _network(request))
+        self._count(PER_NAME, name)
+        if not await self._check(name, password):
+            return None
+        self._tries.clear(PER_NAME, name)
+        signed_in = Visitor(secrets.token_urlsafe(32), name, is_new=True)
+        await self.sign_out(visitor)
+        await db.fetch(
+            "insert into reviewer_sessions values ($1, $2, $3, now() + $4) on conflict do nothing",
+            _sha256(signed_in.token), name, reviewers.credential(self.reviewers[name]), SESSION,
+        )  # fmt: skip
+        return signed_in
+
+    async def sign_out(self, visitor: Visitor) -> None:
+        """End the visitor's session, and forget the sessions whose time is up."""
+        await db.fetch(
+            "delete from reviewer_sessions where token_sha256 = $1 or expires_at <= now()", _sha256(visitor.token)
+        )
+
+    def set_cookie(self, response: Response, visitor: Visitor) -> None:
+        """Give a new visitor the cookie."""
+        if visitor.is_new:
+            response.set_cookie(
+                self._cookie, visitor.token, max_age=int(SESSION.total_seconds()),
+                httponly=True, samesite="lax", secure=not self.dev,
+            )  # fmt: skip
+
+    def delete_cookie(self, response: Response) -> None:
+        """Take the cookie away."""
+        response.delete_cookie(self._cookie, httponly=True, samesite="lax", secure=not self.dev)
+
+    def _count(self, limit: RateLimitItem, who: str) -> None:
+        if not self._tries.hit(limit, who):
+            reset = self._tries.get_window_stats(limit, who).reset_time
+            raise TooManyTriesError(max(1, math.ceil(reset - time.time())))
+
+
+def _sha256(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _from_this_machine(request: Request) -> bool:
+    """A loopback address, nothing in between, and a Host by which no other name can lead here (DNS rebinding)."""
+    if FORWARDED & set(request.headers):
+        return False
+    try:
+        local = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+        return local and urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK_HOSTS
+    except ValueError:
+        return False
+
+
+def _network(request: Request) -> str:
+    """The client's address; of IPv6 the network that one household has."""
+    address = request.client.host if request.client else ""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

@@ -1,0 +1,189 @@
+"""An email as its provider posts it, and the event that it becomes.
+
+Understood are Postmark's inbound webhook (https://postmarkapp.com/developer/webhooks/inbound-webhook) and a plain form
+for anything else: {"from", "text" or "html", "message_id", "subject"?, "in_reply_to"?}. Attachments are left out.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_pascal
+
+import db
+from web import Event
+from web.webhooks import html_text
+
+TEXT_MAX_BYTES = 100_000
+ADDRESS_MAX_CHARS = 320
+SUBJECT_MAX_CHARS = 500
+HEADER_MAX_CHARS = 20_000
+MAX_HEADERS = 500
+MAX_REFERENCES = 20
+CUT = "\n(The email was longer; the rest was left out.)"
+EMPTY = "(The email had no text.)"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# With or without the sender's name before it. Whatever is more than that is no customer's address.
+ADDRESS = re.compile(r"""(?:[^<>\r\n]*<)?([^\s@<>()[\],;:"\\]+@[^\s@<>()[\],;:"\\]+)>?""")
+MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+ROBOTS = {"mailer-daemon", "postmaster"}
+# None is sent by a person's mail program (https://www.rfc-editor.org/rfc/rfc3834 and customs older than it).
+AUTOMATIC = {
+    "auto-submitted": re.compile(r"(?!\s*no\b)"),
+    "x-auto-response-suppress": re.compile(r"(?s).*\b(all|oof|autoreply)\b"),
+    "precedence": re.compile(r"\s*(bulk|junk|list|auto_reply)\b"),
+    "list-id": re.compile(""),
+    "x-autoreply": re.compile(""),
+    "x-autorespond": re.compile(""),
+    "return-path": re.compile(r"\s*<\s*>"),
+    "content-type": re.compile(r"\s*multipart/report\b"),
+}
+
+
+def _harmless(value: Any) -> Any:
+    """What is worth reading of a text, as Postgres can store it: no email is refused for half a surrogate pair."""
+    if value is None:
+        return ""
+    return db.clean(value[: html_text.MAX_CHARS + 1]) if isinstance(value, str) else value
+
+
+def _first_headers(value: Any) -> Any:
+    return value[:MAX_HEADERS] if isinstance(value, list) else value
+
+
+Text = Annotated[str, BeforeValidator(_harmless), WithJsonSchema({"type": ["string", "null"]})]
+# The id of the event, unchanged, because a redelivery must have the same.
+EVENT_ID = r"^[!-~]{1,200}$"
+EventId = Annotated[str, Field(pattern=EVENT_ID)]
+
+
+class _Posted(BaseModel):
+    model_config = ConfigDict(alias_generator=AliasGenerator(alias=to_pascal), hide_input_in_errors=True)
+
+
+class Mailbox(_Posted):
+    """A parsed address."""
+
+    email: Text = ""
+
+
+class Header(_Posted):
+    """A header of the email."""
+
+    name: Text = ""
+    value: Text = ""
+
+
+class PostmarkEmail(_Posted):
+    """What is read of Postmark's JSON; the rest is ignored."""
+
+    message_id: EventId = Field(alias="MessageID")
+    from_: Text = Field("", alias="From")
+    from_full: Mailbox = Mailbox()
+    subject: Text = ""
+    text_body: Text = ""
+    html_body: Text = ""
+    headers: Annotated[list[Header], BeforeValidator(_first_headers)] = []
+
+
+class PlainEmail(BaseModel):
+    """The plain form."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    sender: Text = Field(alias="from")
+    message_id: EventId
+    subject: Text = ""
+    text: Text = ""
+    html: Text = ""
+    in_reply_to: Text = ""
+
+
+def parse(posted: dict[str, Any]) -> PostmarkEmail:
+    """Either form as Postmark's. Raises pydantic.ValidationError for neither."""
+    if "MessageID" in posted or "FromFull" in posted:
+        return PostmarkEmail.model_validate(posted)
+    plain = PlainEmail.model_validate(posted)
+    return PostmarkEmail.model_validate(
+        {
+            "MessageID": plain.message_id,
+            "From": plain.sender,
+            "Subject": plain.subject,
+            "TextBody": plain.text,
+            "HtmlBody": plain.html,
+            "Headers": [{"Name": "In-Reply-To", "Value": plain.in_reply_to}],
+        }
+    )
+
+
+async def to_event(email: PostmarkEmail) -> Event:
+    """`customer/email.received` from a customer, `customer/email.unmatched` with a reason for a person to look at.
+
+    Reads the customers. An automatic reply is never answered: two that answer each other never stop.
+    """
+    headers = [(header.name.strip().lower(), header.value[:HEADER_MAX_CHARS]) for header in email.headers]
+    sender = address(email.from_full.email or email.from_)
+    subject, text = one_line(email.subject, SUBJECT_MAX_CHARS), body(email)
+    customers: list[dict[str, Any]] = []
+    if is_automatic(headers, sender):
+        reason = "an automatic reply or a mailing list"
+    elif not sender:
+        reason = "the sender has no usable address"
+    else:
+        customers = await db.fetch("select id from customers where lower(email) = lower($1) limit 2", sender)
+        reason = "more than one customer has this address" if customers else "the sender is not a customer"
+    if len(customers) != 1:
+        said = one_line(email.from_full.email or email.from_, ADDRESS_MAX_CHARS)
+        return Event(
+            id=email.message_id,
+            name="customer/email.unmatched",
+            data={"from": said, "subject": subject, "email_text": text, "reason": reason},
+        )
+    # What a reply has to name so that mail programs show it in the thread (RFC 5322, 3.6.4).
+    first = dict(reversed(headers))
+    own = message_ids(first.get("message-id", ""))
+    thread = message_ids(first.get("references", "")) or message_ids(first.get("in-reply-to", ""))
+    data = {
+        "customer_id": customers[0]["id"],
+        "email_text": text,
+        "message_id": own[0] if own else email.message_id,
+        "subject": subject,
+        "references": " ".join([*thread[:1], *thread[1:][-(MAX_REFERENCES - 1) :]]),
+    }
+    data = {name: value for name, value in data.items() if value}
+    return Event(id=email.message_id, name="customer/email.received", data=data)
+
+
+def address(said: str) -> str:
+    """The one address in a From, or nothing when it is not a plain one that a customer could have."""
+    found = ADDRESS.fullmatch(said) if len(said) <= ADDRESS_MAX_CHARS else None
+    return found[1] if found else ""
+
+
+def is_automatic(headers: list[tuple[str, str]], sender: str) -> bool:
+    """Whether a program wrote this: an out-of-office notice, a bounce, a newsletter."""
+    return sender.partition("@")[0].lower() in ROBOTS or any(
+        name in AUTOMATIC and AUTOMATIC[name].match(value.lower()) for name, value in headers
+    )
+
+
+def body(email: PostmarkEmail) -> str:
+    """The email's text, or what its HTML shows, at most 100,000 bytes of UTF-8 with a last line saying what was cut."""
+    text, whole = email.text_body, True
+    if not text.strip():
+        text, whole = html_text.text_of(email.html_body)
+    text = CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip() or EMPTY
+    encoded = text.encode()
+    if whole and len(encoded) <= TEXT_MAX_BYTES:
+        return text
+    return encoded[: TEXT_MAX_BYTES - len(CUT)].decode(errors="ignore") + CUT
+
+
+def one_line(text: str, limit: int) -> str:
+    """At most `limit` characters without line breaks or anything else that is not printed."""
+    return "".join(letter for letter in " ".join(text[:HEADER_MAX_CHARS].split()) if letter.isprintable())[:limit]
+
+
+def message_ids(header: str) -> list[str]:
+    """The message ids in a header, in angle brackets."""
+    return MESSAGE_ID.findall(header)

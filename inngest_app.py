@@ -39,7 +39,7 @@ logger = logging.getLogger("customer-support")
 
 # region D1: the client, and what remains of an email that failed
 DEV = settings.is_dev()
-settings.check(
+settings.check_others(
     db.database_url,
     partial(payments.check_settings, dev=DEV),
     mail.check_settings,

@@ -1,7 +1,257 @@
-"""What the environment says, read when the app starts: a setting that means nothing ends the program in a sentence."""
+"""Every setting of the app: its name in the environment, its default, and what it may be.
+
+A setting is read at the moment it is needed. One that cannot work raises SettingError, a sentence that names the setting
+and says what is expected; a value that may hold a secret is never repeated. `check` reads all of them when the app
+starts, so that a mistake ends the start and not an email. `.env.example` explains each to whoever sets it.
+"""
 
 import os
+import re
 from collections.abc import Callable
+from email.utils import parseaddr
+from urllib.parse import SplitResult, urlsplit
+
+# What a web service may find in front of the @; the rest of an address is a host.
+ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+REVIEWER = re.compile(r"[\w.@+-]{1,64}")
+# The history of refunds uses these names for others than reviewers.
+NOT_REVIEWERS = {"nobody", "run"}
+# A password's hash as argon2 writes it (https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md).
+ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+
+
+class SettingError(ValueError):
+    """A setting is missing or unusable; the message says which one and what to do."""
+
+
+def check() -> None:
+    """Read every setting once. Raises SystemExit with the sentence of the first one that cannot work."""
+    try:
+        dev_mode()
+        database_url()
+        db_pool_max()
+        refund_limit_cents()
+        payments()
+        smtp()
+        reviewers()
+        reviewer_webhook_url()
+        desk_url()
+        email_webhook_auth()
+        stripe_webhook_secrets()
+        email_concurrency()
+        email_concurrency_per_customer()
+        email_throttle_per_minute()
+    except SettingError as error:
+        raise SystemExit(str(error)) from None
+
+
+# The engine
+
+
+def dev_mode() -> bool:
+    """Whether the app runs beside a dev server: INNGEST_DEV is 1 or its URL. Otherwise the two keys must be there."""
+    dev = _text("INNGEST_DEV").lower()
+    if dev in {"1", "true"} or dev.startswith(("http://", "https://")):
+        return True
+    if dev not in {"", "0", "false"}:
+        raise SettingError(f"INNGEST_DEV is {dev!r}: expected the dev server's URL, 1, or nothing for production.")
+    missing = [name for name in ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY") if not os.environ.get(name)]
+    if missing:
+        raise SettingError(
+            f"Not set: {', '.join(missing)}. Production needs them; for a dev server set INNGEST_DEV to its URL."
+        )
+    return False
+
+
+def encryption_key() -> str | None:
+    """ENCRYPTION_KEY: with it the engine stores what each step returns encrypted."""
+    return os.environ.get("ENCRYPTION_KEY") or None
+
+
+def email_concurrency() -> int:
+    """EMAIL_CONCURRENCY: how many steps of all emails run at once."""
+    return _whole_number("EMAIL_CONCURRENCY", 10)
+
+
+def email_concurrency_per_customer() -> int:
+    """EMAIL_CONCURRENCY_PER_CUSTOMER: how many steps of one customer's emails run at once."""
+    return _whole_number("EMAIL_CONCURRENCY_PER_CUSTOMER", 2)
+
+
+def email_throttle_per_minute() -> int:
+    """EMAIL_THROTTLE_PER_MINUTE: how many emails are begun in a minute."""
+    return _whole_number("EMAIL_THROTTLE_PER_MINUTE", 30)
+
+
+# The database
+
+
+def database_url() -> str:
+    """DATABASE_URL, a Postgres URL. The error never repeats it: it holds the password."""
+    url = _text("DATABASE_URL")
+    if not url:
+        raise SettingError("DATABASE_URL is not set: copy .env.example to .env and paste your Neon URL")
+    if _parts(url, "postgres", "postgresql") is None:
+        raise SettingError("DATABASE_URL is not a Postgres URL: expected postgresql://user:password@host/name")
+    return url
+
+
+def db_pool_max() -> int:
+    """DB_POOL_MAX: how many connections one process holds at most."""
+    return _whole_number("DB_POOL_MAX", 10)
+
+
+# The agent
+
+
+def model() -> str | None:
+    """MODEL: the model's name; None leaves the choice to the Agents SDK."""
+    return os.environ.get("MODEL") or None
+
+
+def model_provider() -> str | None:
+    """MODEL_PROVIDER: a ModelProvider class of one's own, as module:class; None means OpenAI."""
+    return os.environ.get("MODEL_PROVIDER") or None
+
+
+def agent_tracing() -> bool:
+    """AGENT_TRACING: whether traces of the agent's runs go to OpenAI."""
+    return os.environ.get("AGENT_TRACING") == "1"
+
+
+# Money
+
+
+def refund_limit_cents() -> int:
+    """REFUND_LIMIT_CENTS: every refund must stay below this many cents."""
+    return _whole_number("REFUND_LIMIT_CENTS", 50_000)
+
+
+def payments() -> str:
+    """PAYMENTS: where money leaves, `ledger` (the row is the refund) or `stripe`, which needs its key."""
+    name = os.environ.get("PAYMENTS") or "ledger"
+    if name not in {"ledger", "stripe"}:
+        raise SettingError(f"PAYMENTS is {name!r}: expected ledger or stripe")
+    if name == "stripe":
+        stripe_api_key()
+    return name
+
+
+def stripe_api_key() -> str:
+    """STRIPE_API_KEY. In dev mode, where a bare event approves a refund, a key to real money is refused."""
+    key = os.environ.get("STRIPE_API_KEY")
+    if not key:
+        raise SettingError("PAYMENTS=stripe needs STRIPE_API_KEY")
+    if "_live_" in key and dev_mode():
+        raise SettingError("STRIPE_API_KEY is a live key: in dev mode use a test key, sk_test_... or rk_test_...")
+    return key
+
+
+def stripe_api_base() -> str:
+    """STRIPE_API_BASE: where Stripe's API is."""
+    return os.environ.get("STRIPE_API_BASE") or "https://api.stripe.com"
+
+
+# Ways out
+
+
+def smtp() -> tuple[SplitResult, str] | None:
+    """SMTP_URL and MAIL_FROM: the mail server and the sender of replies; None when neither is set."""
+    url, sender = os.environ.get("SMTP_URL"), os.environ.get("MAIL_FROM")
+    if not url and not sender:
+        return None
+    if not url or not sender:
+        raise SettingError(f"{'MAIL_FROM' if url else 'SMTP_URL'} is not set: to send replies, set both, else neither")
+    server = _parts(url, "smtp", "smtps")
+    if server is None:
+        raise SettingError("SMTP_URL is not a mail server: expected smtp://user:password@host:587, or smtps:// for TLS")
+    if not sender.isprintable() or not ADDRESS.fullmatch(parseaddr(sender)[1]):
+        raise SettingError("MAIL_FROM is not an address: expected support@example.com or Support <support@example.com>")
+    return server, sender
+
+
+def reviewer_webhook_url() -> str | None:
+    """REVIEWER_WEBHOOK_URL: the chat in which reviewers hear of a refund; None when they are not told."""
+    return _link("REVIEWER_WEBHOOK_URL", "") or None
+
+
+def desk_url() -> str:
+    """DESK_URL: where the reviewers' browsers reach this app, without a slash at its end."""
+    return _link("DESK_URL", "http://127.0.0.1:8000").rstrip("/")
+
+
+# Ways in
+
+
+def reviewers() -> dict[str, str]:
+    """REVIEWERS: the argon2id hash of every reviewer's password, by name; none when it is not set."""
+    found: dict[str, str] = {}
+    for number, entry in enumerate(os.environ.get("REVIEWERS", "").split(), 1):
+        name, _, password_hash = entry.partition(":")
+        if not REVIEWER.fullmatch(name) or name in NOT_REVIEWERS:
+            raise SettingError(
+                f"REVIEWERS, entry {number}: expected name:hash as `python -m web.desk.reviewers NAME` prints it"
+            )
+        if not ARGON2ID.fullmatch(password_hash):
+            raise SettingError(
+                f"REVIEWERS: {name}'s entry has no argon2id hash; does something between here and there replace $...?"
+                " Quote it, or print a new one with `python -m web.desk.reviewers`"
+            )
+        if name in found:
+            raise SettingError(f"REVIEWERS names {name} twice")
+        found[name] = password_hash
+    return found
+
+
+def email_webhook_auth() -> bytes | None:
+    """EMAIL_WEBHOOK_AUTH, user:password, as the email provider has it in the webhook's URL; None when it is not set."""
+    value = _text("EMAIL_WEBHOOK_AUTH")
+    user, _, password = value.partition(":")
+    if value and not (user and password and value.isprintable()):
+        raise SettingError("EMAIL_WEBHOOK_AUTH is not usable: expected user:password")
+    return value.encode() or None
+
+
+def stripe_webhook_secrets() -> list[str]:
+    """STRIPE_WEBHOOK_SECRET: one signing secret, or several separated by spaces while one is being rolled."""
+    secrets = os.environ.get("STRIPE_WEBHOOK_SECRET", "").split()
+    if not all(re.fullmatch(r"whsec_\S{8,}", secret) for secret in secrets):
+        raise SettingError("STRIPE_WEBHOOK_SECRET is not usable: a signing secret begins with whsec_")
+    return secrets
+
+
+# How they are read
+
+
+def _text(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _whole_number(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or int(value) < 1:
+        raise SettingError(f"{name} is {value!r}: expected a whole number from 1 up.")
+    return int(value)
+
+
+def _link(name: str, default: str) -> str:
+    url = os.environ.get(name) or default
+    if url and (_parts(url, "http", "https") is None or set(url) & set(" <>|")):
+        raise SettingError(f"{name} is not a URL: expected https://host/path")
+    return url
+
+
+def _parts(url: str, *schemes: str) -> SplitResult | None:
+    """The parts of a URL with one of these schemes and a host; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+# Until every room reads its settings from above.
 
 
 def is_dev() -> bool:
@@ -27,7 +277,7 @@ def whole_number(name: str, default: int) -> int:
     return int(value)
 
 
-def check(*others: Callable[[], object]) -> None:
+def check_others(*others: Callable[[], object]) -> None:
     """Raise SystemExit for a setting that is read only when it is needed; `others` raise an error for theirs."""
     for name, default in (("DB_POOL_MAX", 10), ("REFUND_LIMIT_CENTS", 50_000)):
         whole_number(name, default)

@@ -1,8 +1,8 @@
 """Every setting of the app: its name in the environment, its default, and what it may be.
 
-A setting is read at the moment it is needed. One that cannot work raises SettingError, a sentence that names the setting
-and says what is expected; a value that may hold a secret is never repeated. `check` reads all of them when the app
-starts, so that a mistake ends the start and not an email. `.env.example` explains each to whoever sets it.
+A setting is read at the moment it is needed. One that cannot work raises SettingError, a sentence that names the
+setting and says what is expected; a value that may hold a secret is never repeated. `check` reads all of them when the
+app starts, so that a mistake ends the start and not an email. `.env.example` explains each to whoever sets it.
 """
 
 import os

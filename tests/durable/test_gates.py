@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 import concepts
-import db
 import inngest_app
+import migrations
 from gates.__main__ import GATES, run
 from gates.engine import EngineError
 from gates.report import Finding, Report
@@ -142,4 +142,4 @@ async def test_an_engine_that_is_not_there_is_named(database: None) -> None:
 def test_there_is_a_gate_for_every_decision() -> None:
     assert list(GATES) == ["quick-win", "d0", "d1", "d2", "d3", "d4", "d5", "d6"]
     assert set(FAULTS) == set(WORDS)
-    assert db.MIGRATIONS.is_dir()
+    assert migrations.FOLDER.is_dir()

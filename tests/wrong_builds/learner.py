@@ -50,11 +50,12 @@ def run_config() -> RunConfig:
 
 async def write(action: str, who: Customer, *, key: str, **detail: Any) -> None:
     """One audit row, once per key."""
+    row = (action, key, who["run_id"], who["customer_id"], json.dumps(detail))
     await db.fetch(
         "insert into audit_log (action, key, run_id, customer_id, detail) values ($1, $2, $3, $4, $5)"
         " on conflict (key) do nothing",
-        action, key, who["run_id"], who["customer_id"], json.dumps(detail),
-    )  # fmt: skip
+        *row,
+    )
 
 
 async def log_in(who: Customer) -> None:
@@ -140,6 +141,7 @@ class Build:
     decision: Callable[[inngest.Event | None], bool] = yes_or_no
     expression: str = "async.data.customer_id == event.data.customer_id"
     dead_letters: bool = True
+    replies_to_silence: bool = True
     tiers: tuple[str, ...] = ("pro", "enterprise")
     event_id: Callable[[str, str], str] = by_customer_and_tick
     flow: dict[str, Any] = field(
@@ -171,12 +173,16 @@ class Build:
             while outcome["state"] is not None:
                 number += 1
                 decision = await ctx.step.wait_for_event(
-                    f"ask-boss-{number}", event="refund/approval.decided", if_exp=self.expression,
+                    f"ask-boss-{number}",
+                    event="refund/approval.decided",
+                    if_exp=self.expression,
                     timeout=timedelta(hours=4),
-                )  # fmt: skip
+                )
                 approved = self.decision(decision)
                 if not approved:
                     await ctx.step.run(f"log-no-{number}", log_no, who, "rejected" if decision else "nobody answered")
+                if decision is None and not self.replies_to_silence:
+                    return ""
                 resume = partial(self.resume, outcome["state"], who, approved, email)
                 outcome = await ctx.step.run(f"go-on-{number}", resume)
             await ctx.step.run("log-out", log_out, who, outcome["reply"])

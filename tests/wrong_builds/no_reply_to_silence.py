@@ -1,4 +1,4 @@
-"""After four hours without an answer the run ends, as in the course: a row, no money, and no reply to the customer."""
+"""After four hours without an answer the run ends without a reply, as in the course. `--beyond` asks for a reply."""
 
 from tests.wrong_builds.learner import RIGHT
 

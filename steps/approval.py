@@ -73,7 +73,7 @@ async def record_dev_decision(event: inngest.Event) -> None:
     refund = await ledger.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
     if refund is None:
         return
-    note = event.data.get("rejection_message") or event.data.get("reason") or ""
+    note = event.data.get("rejection_message") or ""
     await ledger.decide(
         refund["id"],
         refund["digest"],

@@ -74,7 +74,7 @@ async def lowered(stage: Stage) -> None:
 async def rejected(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)
     await stage.until(refunds_in_ledger, [PENDING])
-    await stage.engine.decide(approved=False, request_id=event_id, reason="we see one charge only")
+    await stage.engine.decide(approved=False, request_id=event_id, rejection_message="we see one charge only")
     await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "message_sent": 1})
 
 

@@ -29,7 +29,6 @@ import web
 import web.desk.routes
 import web.webhooks.routes
 import worker
-from outbound import chat, mail
 from refunds import ledger, payments
 from web import catch_up, health
 
@@ -42,8 +41,7 @@ DEV = settings.is_dev()
 settings.check_others(
     db.database_url,
     partial(payments.check_settings, dev=DEV),
-    mail.check_settings,
-    chat.check_settings,
+    settings.check,
     web.desk.routes.check_settings,  # doors
     web.webhooks.routes.check_settings,  # doors
 )

@@ -178,6 +178,6 @@ def test_every_variable_that_is_read_is_explained_in_the_example_and_no_other() 
             for path in ROOT.glob(f"{where}**/*.py" if where else "*.py")
         ]
     )
-    read = set(re.findall(r'(?:environ\.get|environ|whole_number)[(\[]"([A-Z_]+)"', sources))
+    read = set(re.findall(r'(?:environ\.get|environ|whole_number|_text|_link)[(\[]"([A-Z_]+)"', sources))
     by_the_sdks = {"OPENAI_API_KEY", "OPENAI_BASE_URL", *KEYS}
     assert explained == read | by_the_sdks

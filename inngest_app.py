@@ -30,7 +30,7 @@ import web.desk.routes
 import web.webhooks.routes
 import worker
 from refunds import ledger, payments
-from web import catch_up, health
+from web import health
 
 load_dotenv()
 logger = logging.getLogger("customer-support")
@@ -42,7 +42,6 @@ settings.check_others(
     db.database_url,
     partial(payments.check_settings, dev=DEV),
     settings.check,
-    web.desk.routes.check_settings,  # doors
     web.webhooks.routes.check_settings,  # doors
 )
 # Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
@@ -255,11 +254,8 @@ async def send(events: Sequence[web.Event]) -> None:
 # region D1: the web application
 @asynccontextmanager
 async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-    """When the server stops, close the database pool; meanwhile send again what was decided before it started."""
-    resending = asyncio.create_task(catch_up.resend_decided(send))  # doors
+    """When the server stops, close the database pool."""
     yield
-    resending.cancel()  # doors
-    await asyncio.wait([resending])  # doors
     await db.close()
 
 

@@ -1,9 +1,8 @@
-"""The web application: what the doors are handed, what happens at the start, and what a stranger can do to it."""
+"""The web application: what the doors are handed, and what a stranger can do to it."""
 
 import asyncio
-import logging
 import runpy
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import httpx
 import inngest
@@ -16,13 +15,10 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 
 import db
 import inngest_app
-from refunds import ledger
 from tests.durable.driver import Engine, actions
-from tests.ledger import decide
 from tests.ports import free_port
 from tests.serving import listening
-from web import Event, Send, catch_up
-from web.desk import routes
+from web import Event
 
 EMAIL = Event(id="mail-1", name="customer/email.received", data={"customer_id": "cust_002", "email_text": "Hi"})
 
@@ -101,77 +97,6 @@ async def test_an_engine_that_is_not_there_is_raised(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(inngest_app.client, "_event_api_origin", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Exception, match="never received response"):
         await inngest_app.send([EMAIL])
-
-
-# The start
-
-
-async def decided_row() -> int:
-    """A decision that no run has heard of."""
-    asked = [{"call_id": "c", "order_id": "A-7", "amount_cents": 100, "reason": "Double"}]
-    await ledger.open_requests("run-1", "request-1", "cust_002", asked)
-    [row] = await ledger.of_run("run-1")
-    assert await decide(row["id"], approved=True, by="grace") is None
-    return int(row["id"])
-
-
-async def test_a_decision_that_the_engine_never_heard_of_is_sent_at_the_start(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[Event] = []
-    done = asyncio.Event()
-
-    async def send(events: Sequence[Event]) -> None:
-        sent.extend(events)
-        done.set()
-
-    monkeypatch.setattr(inngest_app, "send", send)
-    refund_id = await decided_row()
-    async with inngest_app.lifespan(inngest_app.app):
-        await asyncio.wait_for(done.wait(), 10)
-    assert [event["data"] for event in sent] == [{"request_id": "request-1", "refund_id": refund_id}]
-
-
-async def test_the_start_waits_for_nobody_and_keeps_trying(
-    database: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    tries = 0
-    done = asyncio.Event()
-
-    async def resend(_: Send) -> int:
-        nonlocal tries
-        tries += 1
-        if tries < 4:
-            raise ConnectionRefusedError("postgresql://user:s3cret@host/db")
-        done.set()
-        return 0
-
-    monkeypatch.setattr(routes, "resend_decided", resend)
-    monkeypatch.setattr(catch_up, "PAUSE_SECONDS", 0)
-    caplog.set_level(logging.WARNING)
-    async with inngest_app.lifespan(inngest_app.app):
-        assert tries == 0
-        await asyncio.wait_for(done.wait(), 10)
-    assert tries == 4
-    assert caplog.text.count("ConnectionRefusedError") == 3
-    assert "s3cret" not in caplog.text
-
-
-async def test_a_stop_does_not_wait_for_an_engine_that_is_away(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    began, ended = asyncio.Event(), asyncio.Event()
-
-    async def resend(_: Send) -> int:
-        began.set()
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            ended.set()
-        return 0
-
-    monkeypatch.setattr(routes, "resend_decided", resend)
-    async with inngest_app.lifespan(inngest_app.app):
-        await began.wait()
-    assert ended.is_set()
 
 
 # Strangers

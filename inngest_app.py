@@ -38,12 +38,7 @@ logger = logging.getLogger("customer-support")
 
 # region D1: the client, and what remains of an email that failed
 DEV = settings.is_dev()
-settings.check_others(
-    db.database_url,
-    partial(payments.check_settings, dev=DEV),
-    settings.check,
-    web.webhooks.routes.check_settings,  # doors
-)
+settings.check_others(db.database_url, partial(payments.check_settings, dev=DEV), settings.check)
 # Step outputs hold emails and the agent's saved state; with a key, the engine stores them encrypted.
 key = os.environ.get("ENCRYPTION_KEY")
 client = inngest.Inngest(

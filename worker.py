@@ -1,25 +1,24 @@
 """The support agent: it reads one email and answers it, or pauses on a refund that a person has to approve.
 
-It knows customers and refunds, and nothing of what wakes it, retries it or keeps it waiting. It has two tools; who is
-writing comes from the run's context, never from the email, so that nobody can ask about, or refund, somebody else.
+It knows customers and refunds, and nothing of what wakes it, retries it or keeps it waiting. It has two tools. Who is
+writing comes from the run's context and never from the email, so that nobody can ask about, or refund, somebody else.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import sys
 from pkgutil import resolve_name
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from agents import MultiProvider, RunConfig, RunContextWrapper, Runner, RunState, UserError, function_tool
+from agents import MultiProvider, RunConfig, RunContextWrapper, RunHooks, Runner, RunState, function_tool
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
 
 import db
-import saved_state
-from refunds import ledger, payments, rules
+import settings
+from refunds import ledger, payments, promises, rules
 from sandbox import EmptySandbox
 
 MAX_TURNS = 12
@@ -35,25 +34,23 @@ order, with the amount in cents that was wrongly taken. If the order or the amou
 a refund in words: only the answer of issue_refund says whether money moves, and how much. If it says blocked, rejected
 or expired, say kindly that the refund was not made, give the reason if there is one, and that a colleague can help.
 """
+# What the customer reads when the agent could not finish.
+FOLLOW_UP = "Thank you for your patience. I could not finish this myself; a colleague will look at it and write to you."
 
 
 class Ticket(TypedDict):
-    """The context of a run. It is part of the saved state, so it holds ids only."""
+    """The context of a run. It becomes a part of the saved state, so it holds ids only."""
 
     customer_id: str
     run_id: str
 
 
 class Outcome(TypedDict):
-    """What a run came to, as plain JSON: a reply, or the saved state and the refunds (`asked`) it waits for.
-
-    `refused` are refund requests that no person needs to see: the amount or the order is impossible.
-    """
+    """What a run came to, as plain JSON: a reply, or the saved state and the refunds `asked` of a person."""
 
     reply: str | None
     state: dict[str, Any] | None
     asked: list[dict[str, Any]]
-    refused: list[dict[str, Any]]
 
 
 @function_tool(failure_error_function=None)
@@ -73,16 +70,13 @@ async def issue_refund(context: ToolContext[Ticket], order_id: str, amount_cents
         amount_cents: What to refund, in cents.
         reason: One sentence for the person who approves.
     """
-    ticket = context.context
-    return json.dumps(
-        await payments.issue(
-            ticket["run_id"], context.tool_call_id, ticket["customer_id"], order_id, amount_cents, reason
-        )
-    )
+    run_id, customer_id = context.context["run_id"], context.context["customer_id"]
+    done = await payments.issue(run_id, context.tool_call_id, customer_id, order_id, amount_cents, reason)
+    return json.dumps(done)
 
 
 def build_agent() -> SandboxAgent[Ticket]:
-    """A new agent. One per run: a SandboxAgent cannot serve two runs at once (seen in openai-agents 0.24.0)."""
+    """A new agent. Each run needs its own: a SandboxAgent cannot serve two at once (seen in openai-agents 0.24.0)."""
     return SandboxAgent(
         name="customer-support",
         instructions=INSTRUCTIONS,
@@ -94,84 +88,76 @@ def build_agent() -> SandboxAgent[Ticket]:
 
 
 def run_config() -> RunConfig:
-    """How to run it, from the environment: MODEL, MODEL_PROVIDER (a `module:class` of the SDK's ModelProvider).
+    """How the agent is run: which model, in which sandbox, traced or not.
 
-    The SDK itself reads OPENAI_API_KEY and OPENAI_BASE_URL. Tracing is off unless AGENT_TRACING=1.
+    It is a piece of its own because the saved state of a paused run does not hold it: whoever resumes gives it again.
     """
-    provider = os.environ.get("MODEL_PROVIDER")
+    provider = settings.model_provider()
     return RunConfig(
-        model=os.environ.get("MODEL") or None,
+        model=settings.model(),
         model_provider=resolve_name(provider)() if provider else MultiProvider(),
         sandbox=SandboxRunConfig(session=EmptySandbox()),
-        tracing_disabled=os.environ.get("AGENT_TRACING") != "1",
+        tracing_disabled=not settings.agent_tracing(),
         trace_include_sensitive_data=False,
         tool_not_found_behavior="return_error_to_model",
     )
 
 
-async def answer(email: str, ticket: Ticket) -> Outcome:
-    """Read one email. Raises policy.UnbackedPromiseError, an AgentsException, or what the model's client raises."""
-    return await _run(build_agent(), email, ticket, True)
+async def answer(email_text: str, ticket: Ticket) -> Outcome:
+    """Read one email, and reply or pause. Raises what `run` raises."""
+    return await run(build_agent(), email_text, ticket)
 
 
-async def resume(
-    state: dict[str, Any], ticket: Ticket, decisions: dict[str, dict[str, Any]], *, may_ask: bool = True
+async def run(
+    agent: SandboxAgent[Ticket], start: str | RunState[Ticket], ticket: Ticket, hooks: RunHooks[Ticket] | None = None
 ) -> Outcome:
-    """Go on from a saved state. `decisions` maps a call id to its status ("approved" or another) and a note.
+    """Run the agent from an email, or from a saved state, until it replies or pauses on refunds.
 
-    A call without a decision is rejected, and so are new requests unless `may_ask`. Raises as `answer` does, and
-    saved_state.UnreadableStateError for a state that this version of the worker or of the SDK cannot go on from.
+    A refund that cannot be asked for is refused at once, with its audit row, and the agent is told why.
+    Raises promises.UnbackedPromiseError, an AgentsException, or what the model's client raises.
     """
-    agent, model = build_agent(), saved_state.ModelWasAsked()
-    start = await saved_state.restore(agent, state, ticket, decisions)
-    try:
-        return await _run(agent, start, ticket, may_ask, model)
-    except saved_state.WRONG as error:
-        # A UserError with a cause is what a tool raised: a dead database, most likely.
-        if model.was_asked or (isinstance(error, UserError) and error.__cause__ is not None):
-            raise
-        raise saved_state.UnreadableStateError(f"{type(error).__name__}: {error}") from error
-
-
-async def _run(
-    agent: SandboxAgent[Ticket], start: str | RunState[Ticket], ticket: Ticket, may_ask: bool, hooks: Any = None
-) -> Outcome:
-    refused: list[dict[str, Any]] = []
+    config = run_config()
     for _ in range(MAX_CORRECTIONS):
-        result = await Runner.run(
-            agent, start, context=ticket, run_config=run_config(), max_turns=MAX_TURNS, hooks=hooks
-        )
-        start, asked = result.to_state(), []
-        for call in result.interruptions:
-            refund, problem = rules.requested_refund(call.call_id, call.arguments)
-            if problem is None and not may_ask:
-                problem = "no further refund can be requested for this email"
-            if problem is None:
-                asked.append(refund)
-            else:
-                refused.append(refund | {"why": problem})
-                start.reject(call, rejection_message=json.dumps({"status": "blocked", "why": problem}))
-        if asked:
-            return Outcome(reply=None, state=start.to_json(strict_context=True), asked=asked, refused=refused)
+        result = await Runner.run(agent, start, context=ticket, run_config=config, max_turns=MAX_TURNS, hooks=hooks)
         if not result.interruptions:
             reply = str(result.final_output or "")
             if not reply.strip():
                 raise RuntimeError("the model's reply is empty")
-            await rules.check_promises(reply, ticket["run_id"], ticket["customer_id"])
-            return Outcome(reply=reply, state=None, asked=[], refused=refused)
-    raise RuntimeError(f"the model asked {MAX_CORRECTIONS} times for refunds that cannot be requested")
+            await promises.check_promises(reply, ticket["run_id"], ticket["customer_id"])
+            return Outcome(reply=reply, state=None, asked=[])
+        start = result.to_state()
+        asked: list[dict[str, Any]] = []
+        earlier = len(await ledger.of_run(ticket["run_id"]))
+        for call in result.interruptions:
+            refund, problem = rules.requested_refund(call.call_id, call.arguments, earlier + len(asked))
+            if problem is None:
+                asked.append(refund)
+                continue
+            step_id = f"refuse_refund:{ledger.digest(refund)}"
+            await db.record("refund_blocked", ticket["run_id"], step_id, ticket["customer_id"], **refund, why=problem)
+            start.reject(call, rejection_message=json.dumps({"status": "blocked", "why": problem}))
+        if asked:
+            return Outcome(reply=None, state=start.to_json(strict_context=True), asked=asked)
+    raise RuntimeError(f"the model asked {MAX_CORRECTIONS} times for refunds that cannot be asked for")
 
 
-async def _main() -> None:
+async def main() -> None:
+    """`python worker.py "text of an email"`: answer it, or say what it waits for, and write its audit rows."""
     parser = argparse.ArgumentParser(description="Answer one email.")
     parser.add_argument("email", help="the text of the email")
     parser.add_argument("--customer", default="cust_002", help="who wrote it (default: %(default)s)")
     options = parser.parse_args()
+    customer, run_id = options.customer, f"worker-{uuid4()}"
     try:
-        outcome = await answer(options.email, Ticket(customer_id=options.customer, run_id=f"cli-{uuid4()}"))
+        if await db.get_customer(customer) is None:
+            sys.exit(f"There is no customer {customer!r}. `python db.py` creates cust_001 to cust_005.")
+        await db.record("message_received", run_id, "audit-received", customer, email_text=options.email)
+        outcome = await answer(db.clean(options.email), Ticket(customer_id=customer, run_id=run_id))
+        if outcome["reply"] is not None:
+            await db.record("message_sent", run_id, "audit-sent", customer, reply=outcome["reply"])
     finally:
         await db.close()
-    print(outcome["reply"] or "Paused until a person approves:")
+    print(outcome["reply"] or "Paused: a person has to approve this before any money moves.")
     for refund in outcome["asked"]:
         print(f"  {refund['amount_cents'] / 100:.2f} for order {refund['order_id']}: {refund['reason']}")
 
@@ -181,6 +167,6 @@ if __name__ == "__main__":
 
     load_dotenv()
     try:
-        asyncio.run(_main())
+        asyncio.run(main())
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -1,1 +1,1 @@
-"""The course's gates: is a Decision done? Checked from outside, against any running app that keeps to the contract."""
+"""The course's done-whens as checks from outside: each gate asks a running app whether a Decision is done."""

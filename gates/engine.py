@@ -1,4 +1,4 @@
-"""What the gates ask of an engine: events by its ingest address, the rest by its MCP server, as learners do."""
+"""What the gates ask of an engine. Events go in over HTTP; the rest is asked of its MCP server, as learners do."""
 
 import json
 from contextlib import AsyncExitStack
@@ -19,18 +19,22 @@ ENDED = {"COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}
 
 
 class EngineError(RuntimeError):
-    """The engine does not answer, or refuses; the message says what was asked."""
+    """The engine does not answer or refuses; the message says what it was asked."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function as its app has registered it."""
+    """A function as its app registered it. `triggers` are names of events, or crons; there may be none."""
 
     app: str
     id: str
     triggers: list[str]
-    """Names of events, and crons."""
     configuration: dict[str, Any]
+
+    @property
+    def slug(self) -> str:
+        """The name by which the engine's HTTP API knows it."""
+        return f"{self.app}-{self.id}"
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,12 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether it can never change again."""
+        """Whether the run has ended and can never change again."""
         return self.status in ENDED
 
 
 class Engine:
-    """An engine at `url`; `async with`. Raises EngineError."""
+    """The engine at `url`, to be used with `async with`. Everything here raises EngineError when it does not answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -63,7 +67,7 @@ class Engine:
             clock = await self._http.get(f"{self.url}/offline/clock")
             # The official server answers every address it does not know with the page of its dashboard.
             self.skips_time = clock.is_success and "json" in clock.headers.get("content-type", "")
-            # Like the other: a proxy that the shell knows of has no way to a server on this machine.
+            # A proxy that the environment names has no way to a server on this machine, hence trust_env=False.
             direct = await self._open.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=120))
             transport = streamable_http_client(f"{self.url}/mcp", http_client=direct)
             self._mcp = await self._open.enter_async_context(Client(transport))
@@ -82,7 +86,7 @@ class Engine:
         await self._http.aclose()
 
     async def ask(self, tool: str, /, **arguments: Any) -> Any:
-        """Call a tool of the MCP server; its answer as JSON."""
+        """The answer of a tool of the MCP server, parsed from JSON."""
         result = await self._mcp.call_tool(tool, arguments)
         said = "".join(part.text for part in result.content if isinstance(part, TextContent))
         if result.is_error:
@@ -90,60 +94,62 @@ class Engine:
         return result.structured_content if result.structured_content is not None else json.loads(said)
 
     async def send(self, name: str, data: dict[str, Any], event_id: str) -> str:
-        """Send one event under an id of ours; the engine's own id of it, under which it lists the runs."""
-        answer = await self._http.post(f"{self.url}/e/gates", json={"name": name, "data": data, "id": event_id})
-        if not answer.is_success:
-            raise EngineError(f"The engine does not take events: {answer.status_code} {answer.text[:200]}")
-        return str(answer.json()["ids"][0])
+        """Send one event under an id of ours. Returns the engine's own id of it, by which the engine lists the runs."""
+        answer = await self._post("/e/gates", {"name": name, "data": data, "id": event_id})
+        return str(answer["ids"][0])
+
+    async def invoke(self, function: Function, data: dict[str, Any]) -> str:
+        """Start a function by hand, whatever its triggers. Returns the engine's id of the event that stands for this.
+
+        Not by MCP: there the official dev server sometimes answers 409 although it has started the run.
+        """
+        return str((await self._post(f"/invoke/{function.slug}", {"data": data}))["id"])
 
     async def functions(self) -> list[Function]:
-        """Every function of every app."""
+        """All functions of all apps."""
         found: list[Function] = []
         for app in await self._pages("get_apps"):
             for function in await self._pages("list_functions", appId=app["id"]):
-                triggers = [str(trigger["value"]) for trigger in function["triggers"]]
+                triggers = [str(trigger["value"]) for trigger in function.get("triggers") or []]
                 found.append(Function(app["id"], function["id"], triggers, function["configuration"]))
         return found
 
     async def runs_of(self, event: str) -> list[Run]:
-        """The runs that an event (by the engine's id) has begun."""
+        """The runs that an event started; `event` is the engine's id of it."""
         return [_run(item) for item in await self._pages("get_event_runs", eventId=event, includeOutput=True)]
 
     async def newest_runs(self, function: Function) -> list[Run]:
-        """The function's last runs, the newest first."""
+        """The last 50 runs of a function, the newest first."""
         answer = await self.ask("list_function_runs", appId=function.app, functionId=function.id, limit=50)
         return [_run(item) for item in answer.get("data") or []]
 
     async def steps(self, run_id: str) -> list[Step]:
-        """The run's steps that have begun, with their attempts."""
+        """The steps of a run that have begun, with their attempts."""
         answer = await self.ask("get_run_trace", runId=run_id)
         return steps_of(answer["data"]["rootSpan"].get("children") or [])
 
     async def events(self, name: str) -> list[dict[str, Any]]:
-        """The newest events of this name, whoever sent them: id, internal_id, data."""
+        """The newest 100 events of this name, whoever sent them, each with `id`, `internal_id` and `data`."""
         answer = await self._http.get(f"{self.url}/v1/events", params={"name": name, "limit": 100})
         return list(answer.json()["data"])
 
-    async def invoke(self, function: Function) -> str:
-        """Run a function now, whatever its trigger. Returns the run's id."""
-        answer = await self.ask("invoke_function", appId=function.app, functionId=function.id, data={})
-        return str(answer["data"]["runId"])
-
-    async def cancel(self, run_id: str) -> None:
-        """Cancel a run that has not ended."""
-        await self.ask("cancel_run", runId=run_id)
-
     async def advance(self, by: timedelta) -> None:
-        """Move a stand-in's clock; everything due on the way has happened on return."""
+        """Move a stand-in's clock. On return everything that was due meanwhile has happened."""
         answer = await self._http.post(f"{self.url}/offline/advance", json={"seconds": by.total_seconds()}, timeout=150)
         answer.raise_for_status()
+
+    async def _post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = await self._http.post(f"{self.url}{path}", json=body)
+        if not answer.is_success:
+            raise EngineError(f"The engine does not take {path}: {answer.status_code} {answer.text[:200]}")
+        return answer.json()
 
     async def _pages(self, tool: str, **arguments: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
         while True:
             answer = await self.ask(tool, **arguments, **cursor)
-            # Go leaves an empty list out.
+            # The official server is written in Go, which leaves empty lists out of its JSON.
             found += answer.get("data") or []
             page = answer.get("page") or {}
             if not page.get("hasMore") or not page.get("cursor"):

@@ -1,9 +1,9 @@
-"""From the spans that an engine lists for a run to its steps and their attempts.
+"""The steps of a run and their attempts, read from the spans that an engine lists for it.
 
-The stand-in lists each step once, with its attempts below it once one has failed. The official dev server lists what a
-step was planned as (with attempts below that may read RUNNING for ever) and, beside it, each attempt as it was executed
-(seen in its newest source, August 2026). So spans of one step that begin together are one attempt here, and one of them
-that has an end is believed.
+The stand-in lists each step once and, after a failure, the attempts below it. The official dev server lists each step
+as it was planned (the attempts below it may read RUNNING for ever) and, beside it, each attempt as it was executed
+(seen in its source of August 2026). Therefore spans of one step that begin together count as one attempt, and of these
+a span that has an end is believed first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 CLOSED = {"COMPLETED", "FAILED", "CANCELLED"}
-# No engine tries again sooner than a second after a failure.
+# Spans that begin within this time are one attempt: no engine tries again sooner than a second after a failure.
 TOGETHER = timedelta(seconds=0.5)
 
 Span = dict[str, Any]
@@ -20,10 +20,9 @@ Span = dict[str, Any]
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a step, or one wait; times are UTC on the engine's clock."""
+    """One attempt of a step, or one wait, numbered from 1. Times are UTC on the engine's clock."""
 
     number: int
-    """From 1."""
     status: str
     started: datetime
     ended: datetime | None
@@ -31,22 +30,26 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a run that has begun."""
+    """A step that has begun. `op` is its kind: RUN, SLEEP, WAIT_FOR_EVENT, INVOKE or AI_GATEWAY."""
 
     name: str
     op: str
-    """RUN, SLEEP, WAIT_FOR_EVENT, INVOKE or AI_GATEWAY."""
     attempts: list[Attempt]
 
     @property
     def status(self) -> str:
-        """That of the last attempt: FAILED may mean that another one is to come."""
+        """The status of the last attempt. After FAILED another attempt may follow."""
         return self.attempts[-1].status
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for an event instead of running something."""
+        """Whether this is a wait for an event."""
         return self.op == "WAIT_FOR_EVENT"
+
+    @property
+    def waits_now(self) -> bool:
+        """Whether this is a wait for an event that has not come yet."""
+        return self.waits and self.attempts[-1].ended is None and self.status not in CLOSED
 
     @property
     def failures(self) -> list[Attempt]:
@@ -55,18 +58,17 @@ class Step:
 
 
 def steps_of(spans: Iterable[Span]) -> list[Step]:
-    """The steps that have begun, in that order. Spans are as `get_run_trace` gives them."""
+    """The steps that have begun, in the order in which they did. Spans are as `get_run_trace` gives them."""
     by_id: dict[str, list[Span]] = {}
     leaves = [leaf for span in spans for leaf in leaves_of(span)]
     for span in sorted(leaves, key=lambda leaf: time(leaf["startedAt"])):
         if span.get("stepId"):
             by_id.setdefault(span["stepId"], []).append(span)
-    steps = [Step(same[0]["name"], same[0]["stepOp"], list(_attempts(same))) for same in by_id.values()]
-    return sorted(steps, key=lambda step: step.attempts[0].started)
+    return [Step(same[0]["name"], same[0]["stepOp"], list(_attempts(same))) for same in by_id.values()]
 
 
 def leaves_of(span: Span) -> Iterator[Span]:
-    """The span's attempts, under the step's name, or the span itself when none is listed; only what has begun."""
+    """The attempts below a span, named like the step, or the span itself if none are listed. Only what has begun."""
     children = [child for child in span.get("children") or [] if child["name"].startswith("Attempt ")]
     for leaf in children or [span]:
         if leaf.get("startedAt"):
@@ -76,7 +78,8 @@ def leaves_of(span: Span) -> Iterator[Span]:
 def _attempts(spans: list[Span]) -> Iterator[Attempt]:
     number = 0
     while spans:
-        number, started = number + 1, time(spans[0]["startedAt"])
+        number += 1
+        started = time(spans[0]["startedAt"])
         same = [span for span in spans if time(span["startedAt"]) - started < TOGETHER]
         spans = spans[len(same) :]
         closed = [span for span in same if span["status"] in CLOSED and span.get("endedAt")]
@@ -85,5 +88,5 @@ def _attempts(spans: list[Span]) -> Iterator[Attempt]:
 
 
 def time(text: str) -> datetime:
-    """An engine's time as a datetime."""
+    """A time as engines write it, as a datetime."""
     return datetime.fromisoformat(text)

@@ -1,8 +1,9 @@
 """What a learner takes along: the base to start from, and the state after a Decision.
 
-Both are made from this repository's own files. A Decision's state is what is left when the lines of later ones are
-cut out, by the marks in the sources: `# region D4` to `# endregion D4`, `# D4` at the end of a line, and for what a
-Decision replaces, `# before D2: code`. What is marked `doors` goes beyond the course.
+Both are made from this repository's own files. The state after a Decision is what is left of `inngest_app.py` when the
+lines of later ones are cut out, by their marks: `# region D4` to `# endregion D4`, `# D4` at the end of a line, and,
+for a line that a Decision replaces, `# before D2: code`. What is marked `beyond` goes beyond the course. All other
+files are copied as they are.
 """
 
 import argparse
@@ -19,17 +20,30 @@ from offline.processes import ROOT
 BASE = "ai-agent-nervous-system-base"
 LAST, BEYOND = 6, 7
 RULES = [
-    *("AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json", "opencode.json", ".env.example", ".gitignore"),
-    *("pyproject.toml", "requirements.lock", "LICENSE", "migrations", "gates"),
+    "AGENTS.md",
+    "CLAUDE.md",
+    ".claude",
+    ".mcp.json",
+    "opencode.json",
+    ".env.example",
+    ".gitignore",
+    "pyproject.toml",
+    "requirements.lock",
+    "LICENSE",
+    "migrations",
+    "gates",
 ]
-WORKER = [*("db.py", "worker.py", "sandbox.py", "saved_state.py", "refunds")]
-NERVES = ["inngest_app.py", "steps.py", "settings.py"]
-WAYS_OUT = ["web/__init__.py", "web/health.py", "outbound"]
+# The whole files that each Decision adds. D1 adds inngest_app.py, of which D1 to D5 each keep more lines.
+ADDED = {
+    0: ["db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
+    3: ["steps/health_check.py"],
+    5: ["steps/approval.py", "steps/saved_state.py", "steps/retries.py", "outbound/chat.py"],
+}
 # A fixed date: the same sources give the same archive.
 DATE = (2026, 1, 1, 0, 0, 0)
-REGION = re.compile(r"# (end)?region (D\d|doors)\b")
-MARK = re.compile(r".*\S  # (D\d|doors)$")
-BEFORE = re.compile(r"( *)# before (D\d): (.*)")
+REGION = re.compile(r" *# (end)?region (D\d|beyond)\b")
+MARK = re.compile(r".*\S  # (D\d|beyond)$")
+BEFORE = re.compile(r"( *)# before (D\d|beyond): (.*)")
 README = """\
 # {title}
 
@@ -52,7 +66,7 @@ BASE_README = README.format(
 
 def level(mark: str) -> int:
     """The Decision that a mark names."""
-    return BEYOND if mark == "doors" else int(mark[1:])
+    return BEYOND if mark == "beyond" else int(mark[1:])
 
 
 def as_of(source: str, decision: int) -> str:
@@ -93,14 +107,15 @@ def copy(names: list[str], folder: Path) -> None:
 
 def write_checkpoint(decision: int, folder: Path) -> None:
     """Write the state after a Decision (0 to 6): rules, worker, and exactly the layers up to it."""
-    copy([*RULES, *WORKER], folder)
+    copy(RULES, folder)
+    for number, names in ADDED.items():
+        if number <= decision:
+            copy(names, folder)
     if decision:
-        copy([*NERVES, *WAYS_OUT], folder)
-        for name in ("inngest_app.py", "steps.py"):
-            (folder / name).write_text(as_of((ROOT / name).read_text(), decision))
-        # What the cut lines had imported is not needed any more.
+        (folder / "inngest_app.py").write_text(as_of((ROOT / "inngest_app.py").read_text(), decision))
+        # What only the lines that were cut had imported is not needed any more.
         for command in (["check", "--select", "F401,I001", "--fix", "--quiet"], ["format", "--quiet"]):
-            ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "inngest_app.py", "steps.py"]
+            ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "inngest_app.py"]
             subprocess.run(ruff, cwd=folder, check=True)
     app = "5. The app: `uvicorn inngest_app:app --port 8000 --timeout-keep-alive 300`\n" if decision else ""
     what = f"The worker with the layers of D1 to D{decision}." if decision else "The plain worker, without any engine."
@@ -113,6 +128,8 @@ def write_base(archive: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, ZipFile(archive, "w", ZIP_DEFLATED) as packed:
         folder = Path(temporary)
         copy(RULES, folder)
+        # What applies the migrations is a part of the worker.
+        (folder / "migrations" / "__init__.py").unlink()
         (folder / "README.md").write_text(BASE_README)
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(f"{BASE}/{path.relative_to(folder).as_posix()}", DATE)

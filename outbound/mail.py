@@ -48,7 +48,7 @@ async def send_once(
     customer = await db.get_customer(customer_id) or {"email": ""}
     delivery = await reply(mail_key, customer["email"], db.clean(text), received)
     # If the process dies between these two lines, the reply is sent again, with the same Message-ID.
-    await db.audit("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
+    await db.record("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
 
 
 async def reply(key: str, to: str, text: str, received: Mapping[str, Any]) -> dict[str, str]:

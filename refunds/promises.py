@@ -6,6 +6,8 @@ what it is there for; `tests/unit/test_promises.py` holds the replies it was mad
 
 import re
 
+from refunds import ledger
+
 SUM = r"(?:[$€£]\s?\d[\d.,]{0,12}|(?<![\d.,])\d[\d.,]{0,12}\s?(?:[$€£]|usd|eur|gbp|dollars|euros|pounds))"
 # What may stand between a verb and its noun: "sent YOU BACK THE FULL $49".
 FILL = rf"(?:(?:you|your|a|an|the|that|this|all|both|full|partial|complete|for|of|back|{SUM}) ){{0,6}}"
@@ -90,3 +92,28 @@ def promises_money(reply: str) -> list[str]:
             if not CONDITION.search(sentence if ANNOUNCED.search(said) else said):
                 promising.append(clause)
     return promising
+
+
+class UnbackedPromiseError(RuntimeError):
+    """The reply says that money moves and the ledger does not; the reply must not be sent."""
+
+
+async def check_promises(reply: str, run_id: str, customer_id: str) -> None:
+    """Raise UnbackedPromiseError if the reply promises money that no refund in the ledger stands for.
+
+    What stands for it: a refund issued in this run, or an earlier one of the customer's that the reply names. Nothing
+    stands for a promise that names an order whose refund this run asked for and did not get.
+    """
+    clauses = promises_money(reply)
+    if not clauses:
+        return
+    rows = await ledger.of_run(run_id)
+    issued = {row["order_id"] for row in await ledger.of_customer(customer_id) if row["status"] == "issued"}
+    backed = any(row["status"] == "issued" for row in rows) or _names(reply, issued)
+    if not backed or any(_names(clause, {row["order_id"] for row in rows} - issued) for clause in clauses):
+        raise UnbackedPromiseError("the reply promises money that no refund in the ledger stands for; it is not sent")
+
+
+def _names(text: str, order_ids: set[str]) -> bool:
+    spelled = ("-?".join(order_id.replace("-", "")) for order_id in order_ids)
+    return any(re.search(rf"\b{order}\b", ledger.order_key(text)) for order in spelled)

@@ -95,7 +95,7 @@ async def asked(
     """A refund that waits, and the email that asked for it; the refund's id."""
     run_id = f"run-{uuid4()}"
     if email is not None:
-        await db.audit("message_received", run_id, "audit-received", customer, email_text=email)
+        await db.record("message_received", run_id, "audit-received", customer, email_text=email)
     wanted = {"call_id": "call", "order_id": order_id, "amount_cents": cents, "reason": reason}
     await ledger.open_requests(run_id, f"event-of-{run_id}", customer, [wanted])
     [row] = await ledger.of_run(run_id)

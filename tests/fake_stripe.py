@@ -1,6 +1,6 @@
 """A stand-in for Stripe's API that keeps its promises about idempotency keys and misbehaves in every other way.
 
-Not Stripe, and not complete: the three calls that `payments.with_stripe` makes, over real HTTP, with what Stripe's
+Not Stripe, and not complete: the three calls that `providers.with_stripe` makes, over real HTTP, with what Stripe's
 documentation says of them (https://docs.stripe.com/api/idempotent_requests, /api/refunds, /api/errors, /search). It
 counts what it paid; that is what the tests believe.
 """

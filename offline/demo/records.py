@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import asyncpg
 
-import db
+import migrations
 
 
 class Records:
@@ -33,7 +33,7 @@ class Records:
         """Put the course's five customers back, whom its gates write as, beside those of another name."""
         await self._connection.executemany(
             "insert into customers (id, email, tier) values ($1, 'gate+' || $2, $3) on conflict do nothing",
-            db.SEED_CUSTOMERS,
+            migrations.SEED_CUSTOMERS,
         )
 
     async def customers(self) -> dict[str, str]:

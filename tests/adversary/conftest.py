@@ -8,6 +8,7 @@ import inngest.fast_api
 import pytest
 
 import inngest_app
+from steps import failures
 from tests.serving import listening
 
 
@@ -15,7 +16,7 @@ from tests.serving import listening
 async def email_app_url() -> AsyncIterator[str]:
     """Where it is served, in this process."""
     app = fastapi.FastAPI()
-    functions: list[Any] = [inngest_app.handle_customer_email, inngest_app.record_failed_email]
+    functions: list[Any] = [inngest_app.handle_customer_email, *failures.functions(inngest_app.client)]
     inngest.fast_api.serve(app, inngest_app.client, functions)
     async with listening(app, "critical") as url:
         yield url

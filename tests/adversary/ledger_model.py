@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
-from refunds import ledger, payments
+from refunds import ledger, payments, providers
 from tests.ledger import rewrite
 
 mood: ContextVar[str] = ContextVar("mood", default="pays")
@@ -69,7 +69,7 @@ class Provider:
         wanted = mood.get()
         if key in self.declined or (wanted == "declines" and key not in self.paid):
             self.declined.add(key)
-            raise payments.DeclinedError("no")
+            raise providers.DeclinedError("no")
         if key not in self.paid and wanted == "fails before":
             raise TimeoutError
         assert self.paid.setdefault(key, amount_cents) == amount_cents

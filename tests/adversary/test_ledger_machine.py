@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import db
 from offline.postgres import EmbeddedPostgres
-from refunds import payments
+from refunds import providers
 from tests.adversary.ledger_model import (
     BlockTheRest,
     Decide,
@@ -58,7 +58,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = Ledger()
         self.provider = Provider()
-        payments.PROVIDERS["ledger"] = self.provider
+        providers.PROVIDERS["ledger"] = self.provider
         self.loop.run_until_complete(rewrite("truncate audit_log, refunds, refund_history restart identity"))
 
     @rule(order=orders, amount=cents, tries=st.lists(issues | st.builds(FinishPayments, moods), max_size=2))
@@ -143,7 +143,7 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_the_ledger_is_what_a_plain_model_of_it_says(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(payments.PROVIDERS, "ledger", payments.in_ledger_only)
+    monkeypatch.setitem(providers.PROVIDERS, "ledger", providers.in_ledger_only)
     loop = LedgerMachine.loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(db.migrate())

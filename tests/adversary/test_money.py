@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import inngest_app
 import worker
 from offline.inngest_server import DevServer
-from refunds import payments
+from refunds import providers
+from steps import saved_state
 from tests.adversary import drawn, world
 from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
 from tests.adversary.profile import PROFILE, SEED
@@ -45,21 +46,21 @@ async def adversary(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Production's rules, a model with a script, and customers with secrets."""
     monkeypatch.setattr(inngest_app, "DEV", False)
     monkeypatch.setenv("MODEL_PROVIDER", "tests.adversary.model:Provider")
-    for name in ("answer", "resume"):
-        monkeypatch.setattr(worker, name, noting_whose_email(getattr(worker, name)))
+    for module, name in ((worker, "answer"), (saved_state, "resume")):
+        monkeypatch.setattr(module, name, noting_whose_email(getattr(module, name)))
 
     async def pay(**payment: Any) -> str:
         return await world.Provider.present(**payment)
 
     monkeypatch.setattr(logging.getLogger("customer-support"), "disabled", True)
-    monkeypatch.setitem(payments.PROVIDERS, "ledger", pay)
+    monkeypatch.setitem(providers.PROVIDERS, "ledger", pay)
 
 
 async def tell(
     app_url: str, emails: list[tuple[str, str]], script: Script, acts: list[drawn.Act], moods: list[str]
 ) -> tuple[world.Approver, world.Provider]:
     """Everything that was drawn, until all clocks have run out."""
-    world.Provider.present = payments.in_ledger_only
+    world.Provider.present = providers.in_ledger_only
     await world.begin()
     provider = world.Provider.present = world.Provider(moods)
     ScriptedModel.script = script

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import db
-from refunds import ledger, payments
+from refunds import ledger, payments, providers
 from tests.adversary.drawn import CUSTOMERS, PROMISES, Act, Misdeed
 from tests.adversary.model import Script
 from tests.durable.driver import Engine
@@ -45,7 +45,7 @@ def one_spelling(order_id: str) -> str:
 class Provider:
     """Pays once for each key, or declines it for ever, as providers do; its moods come in turn."""
 
-    present: payments.Provider = staticmethod(payments.in_ledger_only)
+    present: providers.Provider = staticmethod(providers.in_ledger_only)
 
     def __init__(self, moods: Iterable[str]) -> None:
         self.paid: dict[str, tuple[str, str, int]] = {}
@@ -56,7 +56,7 @@ class Provider:
         mood = next(self._moods)
         if key in self._declined or (mood == "declines" and key not in self.paid):
             self._declined.add(key)
-            raise payments.DeclinedError("the card is closed")
+            raise providers.DeclinedError("the card is closed")
         if mood == "fails before":
             raise TimeoutError("no answer")
         before = self.paid.setdefault(key, (customer_id, order_id, amount_cents))

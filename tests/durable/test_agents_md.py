@@ -1,6 +1,6 @@
-"""What AGENTS.md tells a coding agent to type and to call, typed and called: the commands in a shell, the tools by MCP.
+"""What AGENTS.md tells a coding agent to type is typed, and the tools that it tells it to call are called.
 
-The official dev server's own command is the one that cannot be run without Node; the stand-in takes its place.
+Only the official dev server's own command cannot be run without Node; the stand-in takes its place.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['P
 
 
 async def typed(command: str) -> str:
-    """What a command prints. Fails unless it succeeds."""
+    """What a command prints. A command that does not succeed fails the test."""
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *shlex.split(command), cwd=ROOT, env=os.environ | ENVIRONMENT,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        *shlex.split(command), cwd=ROOT, env=os.environ | ENVIRONMENT, stdout=pipe, stderr=pipe
+    )
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -78,7 +78,7 @@ async def test_every_tool_that_is_told_exists_with_these_parameters(engine: Engi
         tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
     assert len(CALLS) >= 10
     for name, arguments in CALLS:
-        # The first level of what is in braces.
+        # What stands in inner brackets is put away, so that only the names of parameters are left.
         flat = re.sub(r"(?<=: )[\[{].*?[\]}]", '"…"', arguments)
         given = set(re.findall(r'"(\w+)":', flat))
         schema = tools[name]

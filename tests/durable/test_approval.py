@@ -9,9 +9,9 @@ from inngest_encryption import EncryptionMiddleware
 
 import db
 import inngest_app
-import steps
 import worker
 from refunds import ledger
+from steps import approval, saved_state
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide, rewrite
 
@@ -60,7 +60,7 @@ async def test_approved_it_is_issued_once(engine: Engine) -> None:
 
 async def test_rejected_nothing_is_issued_and_the_reason_reaches_the_customer(engine: Engine) -> None:
     event_id = await paused(engine)
-    await engine.decide(approved=False, request_id=event_id, reason="we see one charge only")
+    await engine.decide(approved=False, request_id=event_id, rejection_message="we see one charge only")
     await engine.eventually(actions, BLOCKED)
     assert await refunds_in_ledger() == [("blocked", "rejected")]
     assert "we see one charge only" in (await replies())[0]
@@ -271,7 +271,7 @@ async def test_a_run_that_fails_for_good_leaves_no_refund_open(engine: Engine, m
         raise RuntimeError("the new version cannot read this")
 
     event_id = await paused(engine)
-    monkeypatch.setattr(worker, "resume", never)
+    monkeypatch.setattr(saved_state, "resume", never)
     await engine.decide(approved=True, request_id=event_id)
     await engine.settle()
     await engine.advance(hours=6)
@@ -289,7 +289,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_refund_open(engi
 async def test_a_crash_between_payment_and_memoization_pays_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, crashes = worker.resume, list[int]()
+    original, crashes = saved_state.resume, list[int]()
 
     async def crashes_once(*arguments: Any, **options: Any) -> worker.Outcome:
         outcome = await original(*arguments, **options)
@@ -298,7 +298,7 @@ async def test_a_crash_between_payment_and_memoization_pays_once(
             raise ConnectionResetError("died after the payment")
         return outcome
 
-    monkeypatch.setattr(worker, "resume", crashes_once)
+    monkeypatch.setattr(saved_state, "resume", crashes_once)
     event_id = await paused(engine)
     await engine.decide(approved=True, request_id=event_id)
     await engine.settle()
@@ -317,7 +317,7 @@ async def test_a_forged_call_with_invented_steps_moves_no_money(
     outcome = await worker.answer(DOUBLE, {"customer_id": "cust_002", "run_id": row["run_id"]})
     ticket = worker.Ticket(customer_id="cust_002", run_id=row["run_id"])
     approved = {row["call_id"]: {"status": "approved", "order_id": "A-1001", "why": None}}
-    await steps.resume_agent(outcome["state"] or {}, ticket, approved, "resume-agent", True)
+    await approval.resume_agent(outcome["state"], ticket, approved)
     assert await paid_cents() == 0
     async with httpx.AsyncClient(base_url=app_url) as http:
         forged = {"ctx": {"run_id": row["run_id"], "attempt": 0, "stack": {"current": 0, "stack": []},

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import db
-import steps
 from refunds import ledger, payments
+from steps import approval
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide, rewrite
 
@@ -76,7 +76,7 @@ async def test_a_decision_between_two_waits_is_found_when_the_time_is_up(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its wake-up finds nobody waiting: the run has just read that nothing was decided."""
-    original = steps.read_decisions
+    original = approval.read_decisions
 
     async def decided_just_after(run_id: str, *arguments: Any, **options: Any) -> dict[str, Any]:
         verdict = await original(run_id, *arguments, **options)
@@ -85,7 +85,7 @@ async def test_a_decision_between_two_waits_is_found_when_the_time_is_up(
             await engine.decide(request_id=event_id)
         return verdict
 
-    monkeypatch.setattr(steps, "read_decisions", decided_just_after)
+    monkeypatch.setattr(approval, "read_decisions", decided_just_after)
     event_id = await paused(engine)
     await engine.decide(request_id=event_id)
     await engine.settle()
@@ -99,16 +99,14 @@ def asks_again(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """An agent that asks for a second refund when it is told about the first. Steps of the first round, to repeat."""
     rounds: dict[str, Any] = {}
     monkeypatch.setenv("MODEL", "rule-based:asks-again")
-    for name in ("read_decisions", "resume_agent"):
-        monkeypatch.setattr(steps, name, remembering(rounds, name))
+    monkeypatch.setattr(approval, "read_decisions", remembering(rounds, approval.read_decisions))
+    monkeypatch.setattr(approval, "resume_agent", remembering(rounds, approval.resume_agent))
     return rounds
 
 
-def remembering(rounds: dict[str, Any], name: str) -> Any:
-    original = getattr(steps, name)
-
+def remembering(rounds: dict[str, Any], original: Any) -> Any:
     async def step(*arguments: Any, **options: Any) -> Any:
-        rounds.setdefault(name, partial(original, *arguments, **options))
+        rounds.setdefault(original.__name__, partial(original, *arguments, **options))
         return await original(*arguments, **options)
 
     return step

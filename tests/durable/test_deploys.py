@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import db
-import steps
 import worker
 from refunds import ledger
+from steps import approval, failures
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.durable.saved_states.record import CURRENT, FOLDER
 from tests.ledger import decide, rewrite
@@ -67,7 +67,7 @@ async def a_person_takes_over() -> None:
     [row] = await db.fetch("select * from refunds")
     assert row["payment_started_at"] is None
     assert row["outcome"] == "the run was saved by another version and could not be resumed"
-    assert await reply() == steps.FOLLOW_UP
+    assert await reply() == worker.FOLLOW_UP
 
 
 def changed(state: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -146,7 +146,7 @@ async def test_a_state_that_this_version_cannot_read_is_handed_to_a_person(
     if path == ("current_turn",):
         # Noticed after the approved call was carried out: the money is the approver's, the reply is a person's.
         assert await actions() == ISSUED
-        assert await reply() == steps.FOLLOW_UP
+        assert await reply() == worker.FOLLOW_UP
     else:
         await a_person_takes_over()
 
@@ -164,7 +164,7 @@ async def test_an_unreadable_state_of_a_refund_that_was_not_approved_is_a_person
     await engine.eventually(messages_sent, 1)
     assert await actions() == BLOCKED
     assert await refunds_in_ledger() == [("blocked", decision)]
-    assert await reply() == steps.FOLLOW_UP
+    assert await reply() == worker.FOLLOW_UP
 
 
 @pytest.mark.parametrize("version", sorted(run_state.SUPPORTED_SCHEMA_VERSIONS))
@@ -361,15 +361,15 @@ async def test_whatever_is_wrong_with_a_state_money_moves_only_as_approved(
     """Without an engine: the step itself, on a state with one thing in it changed."""
     await rewrite("truncate refunds, refund_history, audit_log restart identity")
     ticket = worker.Ticket(customer_id="cust_002", run_id="run-1")
-    await steps.notify_reviewer(ticket, "event-1", RECORDED["asked"])
+    await approval.notify_reviewer(ticket, "event-1", RECORDED["asked"], 0)
     assert await decide(1, approved=yes, by="ada") is None
-    verdict = await steps.read_decisions("run-1", None, dev=False)
-    arguments = (changed(RECORDED["state"], place, value), ticket, verdict["decisions"], "resume-agent", False)
+    verdict = await approval.read_decisions("run-1", RECORDED["asked"], None, False)
+    arguments = (changed(RECORDED["state"], place, value), ticket, verdict["decisions"])
     try:
-        outcome = await steps.resume_agent(*arguments)
+        outcome = await approval.resume_agent(*arguments)
     except Exception as error:
         # The run fails, which leaves its own row; a refund that was not carried out is closed by it.
-        await steps.audit_run_failed({"run_id": "run-1", "event": {"data": {}}, "error": {"message": str(error)}})
+        await failures.audit_run_failed({"run_id": "run-1", "event": {"data": {}}, "error": {"message": str(error)}})
     else:
         assert outcome["reply"]
         assert outcome["asked"] == []

@@ -55,7 +55,7 @@ def test_every_row_is_reproduced() -> None:
 
 @pytest.mark.parametrize("symptom", BY_GATE)
 def test_the_gate_that_a_row_names_is_the_one_that_finds_it(symptom: str) -> None:
-    gate, _ = FAULTS[BY_GATE[symptom]]
+    gate, *_ = FAULTS[BY_GATE[symptom]]
     assert ROWS[symptom] == f"python -m gates {gate.lower()}"
 
 

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 
 import db
-import steps
+import inngest_app
 import worker
+from steps import failures
 from tests.durable.driver import Engine, actions
 
 PLAIN = "Hello, how long does shipping to Norway take?"
 
 
-async def failures() -> list[dict[str, Any]]:
+async def failed_emails() -> list[dict[str, Any]]:
     return await db.fetch(
         "select customer_id, detail::jsonb ->> 'error' as error, run_id from audit_log where action = 'run_failed'"
     )
@@ -37,7 +38,7 @@ async def test_a_run_cancelled_after_its_answer_was_sent_has_not_failed(engine: 
     await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
     (row,) = await db.fetch("select distinct run_id from audit_log")
     event = {"id": "x", "data": {"customer_id": "cust_002", "email_text": PLAIN}}
-    await steps.audit_run_failed({"run_id": row["run_id"], "event": event})
+    await failures.audit_run_failed({"run_id": row["run_id"], "event": event})
     assert await actions() == {"message_received": 1, "message_sent": 1}
 
 
@@ -52,7 +53,7 @@ async def test_a_run_cancelled_after_its_answer_was_sent_has_not_failed(engine: 
         {"customer_id": ["cust_002"], "email_text": PLAIN},
         {"customer_id": "cust_404", "email_text": PLAIN},
         {"customer_id": "cust_002\x00", "email_text": PLAIN},
-        {"customer_id": "cust_002", "email_text": "x" * (steps.EMAIL_MAX_CHARS + 1)},
+        {"customer_id": "cust_002", "email_text": "x" * (inngest_app.EMAIL_MAX_CHARS + 1)},
     ],
     ids=lambda data: ", ".join(f"{name}={str(value)[:12]!r}" for name, value in data.items()) or "nothing",
 )
@@ -61,7 +62,7 @@ async def test_an_email_that_cannot_be_answered_fails_at_once_and_leaves_a_row(
 ) -> None:
     await engine.send("customer/email.received", data)
     await engine.eventually(actions, {"run_failed": 1})
-    failed = await engine.run((await failures())[0]["run_id"])
+    failed = await engine.run((await failed_emails())[0]["run_id"])
     assert failed["status"] == "Failed"
 
 
@@ -138,7 +139,7 @@ async def test_a_promise_without_a_refund_is_never_sent_and_ends_with_a_person(
     await engine.advance(hours=6)
     assert len(agent_calls) > 1
     assert await actions() == {"message_received": 1, "run_failed": 1}
-    assert "promises money" in (await failures())[0]["error"]
+    assert "promises money" in (await failed_emails())[0]["error"]
 
 
 async def test_a_promise_made_once_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ async def test_a_promise_made_once_is_tried_again(engine: Engine, monkeypatch: p
 async def test_a_step_that_dies_after_its_write_leaves_one_row(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The window that memoization leaves: the row is written, the engine never hears of it."""
     died = []
-    original = db.audit
+    original = db.record
 
     async def dies_after_the_write(action: db.AuditAction, *arguments: Any, **detail: Any) -> None:
         await original(action, *arguments, **detail)
@@ -160,7 +161,7 @@ async def test_a_step_that_dies_after_its_write_leaves_one_row(engine: Engine, m
             died.append(action)
             raise ConnectionResetError("died after the write")
 
-    monkeypatch.setattr(db, "audit", dies_after_the_write)
+    monkeypatch.setattr(db, "record", dies_after_the_write)
     await engine.email(PLAIN)
     await engine.settle()
     await engine.advance(minutes=5)

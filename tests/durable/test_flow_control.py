@@ -38,6 +38,6 @@ async def test_a_burst_stays_within_ten_at_once_and_two_per_customer(
 
 
 def test_the_limits_are_the_courses_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings.whole_number("EMAIL_CONCURRENCY", 10) == 10
+    assert settings.email_concurrency() == 10
     monkeypatch.setenv("EMAIL_CONCURRENCY", "3")
-    assert settings.whole_number("EMAIL_CONCURRENCY", 10) == 3
+    assert settings.email_concurrency() == 3

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 import db
-import steps
 from outbound import chat
+from steps import retries
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide
 
@@ -96,7 +96,7 @@ async def test_a_chat_service_that_stays_down_costs_five_tries_and_no_email(engi
     event_id = await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(hours=1)
-    assert len(chat_service.posted) == steps.RETRIES + 1
+    assert len(chat_service.posted) == retries.RETRIES + 1
     assert await told(engine) is False
     assert await refunds_in_ledger() == [PENDING]
     await finished(engine, event_id)
@@ -122,7 +122,7 @@ async def test_a_busy_chat_service_that_stays_busy_costs_no_email(engine: Engine
     event_id = await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(minutes=10)
-    assert len(chat_service.posted) == steps.RETRIES + 1
+    assert len(chat_service.posted) == retries.RETRIES + 1
     await finished(engine, event_id)
 
 

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 import db
-import steps
 import worker
-from refunds import payments
+from refunds import providers
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.fake_stripe import KEY, FakeStripe, serve
 from tests.ledger import decide, rewrite
@@ -29,7 +28,7 @@ async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeStripe]:
         monkeypatch.setenv("PAYMENTS", "stripe")
         monkeypatch.setenv("STRIPE_API_KEY", KEY)
         monkeypatch.setenv("STRIPE_API_BASE", fake.url)
-        monkeypatch.setattr(payments, "TIMEOUT_SECONDS", 1.5)
+        monkeypatch.setattr(providers, "TIMEOUT_SECONDS", 1.5)
         yield fake
 
 
@@ -104,7 +103,7 @@ async def test_a_deploy_between_the_charge_and_the_next_try_loses_neither_the_mo
     original = worker.build_agent
     monkeypatch.setattr(worker, "build_agent", lambda: original().clone(name="customer-care"))
     await engine.advance(minutes=5)
-    assert await reply() == steps.FOLLOW_UP
+    assert await reply() == worker.FOLLOW_UP
     assert await refunds_in_ledger() == [("approved", "approved")]
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.advance(minutes=6)

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 import db
-import inngest_app
-import steps
 from outbound import mail
+from steps import replies, retries
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.mail_server import MailServer, mail_server
 
@@ -73,7 +72,7 @@ async def test_an_email_that_waits_for_a_person_is_answered_once_it_was_decided(
 async def test_a_step_that_dies_after_its_row_sends_nothing_a_second_time(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = db.audit
+    original = db.record
     died: list[str] = []
 
     async def dies_after_the_write(action: db.AuditAction, *arguments: Any, **detail: Any) -> None:
@@ -82,7 +81,7 @@ async def test_a_step_that_dies_after_its_row_sends_nothing_a_second_time(
             died.append(action)
             raise ConnectionResetError("died after the write")
 
-    monkeypatch.setattr(db, "audit", dies_after_the_write)
+    monkeypatch.setattr(db, "record", dies_after_the_write)
     await engine.email(PLAIN)
     await engine.settle()
     await engine.advance(minutes=5)
@@ -94,7 +93,7 @@ async def test_a_step_that_dies_after_its_row_sends_nothing_a_second_time(
 async def test_a_step_that_dies_before_its_row_sends_the_same_message_again(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = db.audit
+    original = db.record
     died: list[str] = []
 
     async def dies_before_the_write(action: db.AuditAction, *arguments: Any, **detail: Any) -> None:
@@ -103,7 +102,7 @@ async def test_a_step_that_dies_before_its_row_sends_the_same_message_again(
             raise ConnectionResetError("died before the write")
         await original(action, *arguments, **detail)
 
-    monkeypatch.setattr(db, "audit", dies_before_the_write)
+    monkeypatch.setattr(db, "record", dies_before_the_write)
     await engine.email(PLAIN)
     await engine.settle()
     await engine.advance(minutes=5)
@@ -159,14 +158,13 @@ async def test_a_run_cancelled_after_a_later_message_of_its_own_is_still_found_b
     await engine.email("I was charged twice for order A-1001, $49.00.")
     await engine.eventually(refunds_in_ledger, [("pending", None)])
     [row] = await db.fetch("select run_id from refunds")
-    await db.audit("message_sent", row["run_id"], "tell-refund-failed:re_1", "cust_002", reply="It came back.")
+    await db.record("message_sent", row["run_id"], "tell-refund-failed:re_1", "cust_002", reply="It came back.")
     await engine.cancel(row["run_id"])
     await engine.eventually(actions, {"message_received": 1, "message_sent": 1, "refund_blocked": 1, "run_failed": 1})
 
 
 async def test_every_delay_of_a_retry_is_there(engine: Engine) -> None:
-    assert len(steps.MAIL_PATIENCE_MINUTES) == steps.RETRIES
-    assert inngest_app.handle_customer_email._opts.retries == steps.RETRIES
+    assert len(replies.MAIL_PAUSES) == retries.RETRIES
 
 
 async def test_a_customer_who_is_gone_by_then_is_not_written_to(server: MailServer, database: None) -> None:

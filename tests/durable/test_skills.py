@@ -1,6 +1,6 @@
-"""The skills' code, as a coding agent copies it: it type-checks, and its functions run on an engine.
+"""The code in the skills, as a coding agent copies it, type-checks and does what the skill says.
 
-Runs on the stand-in and, for the database's code, on Postgres.
+Inngest functions run on the stand-in engine, and the code for the database on Postgres.
 """
 
 import json
@@ -27,7 +27,7 @@ MODULES = {
     for number, (kind, code) in enumerate(BLOCK.findall(path.read_text()))
     if kind == "python"
 }
-# What each event of a skill leads to: how far to move the clock meanwhile, and the outputs of all runs it causes.
+# For each event in a skill: how far the clock is moved, time after time, and the outputs of all runs that come of it.
 OUTCOMES: dict[str, tuple[list[timedelta], list[object]]] = {
     "hello/said": ([], ["Hello, Ada!"]),
     "shop/import.requested": ([], [2, "noted A-1", "noted A-2"]),
@@ -40,7 +40,7 @@ OUTCOMES: dict[str, tuple[list[timedelta], list[object]]] = {
 
 
 def examples() -> list[Any]:
-    """Every block of Python that is followed by an event."""
+    """Every block of Python that is followed by an event which starts its functions."""
     found = []
     for path in sorted(SKILLS.rglob("*.md")):
         blocks = BLOCK.findall(path.read_text())
@@ -67,7 +67,7 @@ async def test_an_example_does_what_its_skill_says(code: str, event: dict[str, A
         assert sorted((run.output for run in runs), key=str) == sorted(outputs, key=str)
 
 
-@pytest.mark.timeout(300)  # Without the cache that `make lint` leaves, it reads every library first.
+@pytest.mark.timeout(300)  # Without the cache that `make lint` leaves, mypy reads every library first.
 def test_every_signature_is_the_installed_one(tmp_path: Path) -> None:
     assert len(MODULES) >= 11
     files = [tmp_path / f"example_{number}.py" for number in range(len(MODULES))]
@@ -90,7 +90,7 @@ def test_a_skill_can_be_found_and_its_references_exist(path: Path) -> None:
     head = re.match(r"---\nname: ([a-z-]+)\ndescription: (.+)\n---\n", text)
     assert head is not None
     assert head.group(1) == path.parent.name
-    # The limits of the format.
+    # The format of skills sets these limits.
     assert len(head.group(1)) <= 64
     assert len(head.group(2)) <= 1024
     named = set(re.findall(r"`(references/[a-z-]+\.md)`", text))

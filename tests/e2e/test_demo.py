@@ -51,11 +51,11 @@ def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temp
 def test_a_worker_that_answers_twice_and_knows_no_limits_is_found_out(temporary: Path, tmp_path: Path) -> None:
     """The claims are measured: break the app, and the demo says so and fails."""
     project = copy_of_the_project(tmp_path)
-    app, steps = project / "inngest_app.py", project / "steps.py"
-    limit = 'settings.whole_number("EMAIL_CONCURRENCY_PER_CUSTOMER", 2)'
+    app, replies = project / "inngest_app.py", project / "steps" / "replies.py"
+    limit = "settings.email_concurrency_per_customer()"
     assert limit in app.read_text()
     app.write_text(app.read_text().replace(limit, "20"))
-    steps.write_text(steps.read_text() + TWICE)
+    replies.write_text(replies.read_text() + TWICE)
     demo = start(temporary, project=project)
     printed, _ = demo.communicate()
     assert demo.returncode == 1, printed
@@ -68,14 +68,15 @@ def test_a_worker_that_answers_twice_and_knows_no_limits_is_found_out(temporary:
 
 
 TWICE = '''
+import db
 
 _audit_sent = audit_sent
 
 
-async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, attempt: int = RETRIES) -> None:
+async def audit_sent(ticket: worker.Ticket, event: inngest.Event, reply: str, attempt: int) -> None:
     """The same email, sent again."""
     await _audit_sent(ticket, event, reply, attempt)
-    await db.audit("message_sent", ticket["run_id"], "again", ticket["customer_id"], event_id=event.id, reply=reply)
+    await db.record("message_sent", ticket["run_id"], "again", ticket["customer_id"], event_id=event.id, reply=reply)
 '''
 
 

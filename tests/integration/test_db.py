@@ -20,10 +20,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 import db
+import settings
 from offline.postgres import EmbeddedPostgres
 from refunds import ledger, payments
 from tests.ledger import decide
@@ -193,7 +195,7 @@ async def test_a_missing_url_is_one_sentence_that_says_what_to_do(
     monkeypatch.delenv("DATABASE_URL")
     if missing is not None:
         monkeypatch.setenv("DATABASE_URL", missing)
-    with pytest.raises(db.ConfigurationError, match=r"^DATABASE_URL is not set: [^\n]*\.env[^\n]*$"):
+    with pytest.raises(settings.SettingError, match=r"^DATABASE_URL is not set: [^\n]*\.env[^\n]*$"):
         await db.fetch("select 1")
 
 
@@ -217,7 +219,7 @@ async def test_a_malformed_url_is_one_sentence_without_the_password(
     malformed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", malformed)
-    with pytest.raises(db.ConfigurationError, match=r"^DATABASE_URL is not a Postgres URL: [^\n]+$") as raised:
+    with pytest.raises(settings.SettingError, match=r"^DATABASE_URL is not a Postgres URL: [^\n]+$") as raised:
         await db.fetch("select 1")
     assert "s3cr3t" not in str(raised.value)
 
@@ -225,7 +227,7 @@ async def test_a_malformed_url_is_one_sentence_without_the_password(
 @pytest.mark.parametrize("size", ["0", "-1", "ten", "2.5", " ", "1e3"])
 async def test_an_impossible_pool_size_is_one_sentence(size: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_POOL_MAX", size)
-    with pytest.raises(db.ConfigurationError, match=rf"^DB_POOL_MAX is '{size}': [^\n]+$"):
+    with pytest.raises(settings.SettingError, match=rf"^DB_POOL_MAX is '{size}': [^\n]+$"):
         await db.fetch("select 1")
 
 
@@ -299,7 +301,7 @@ async def test_everything_works_through_pgbouncer_in_transaction_mode(
     monkeypatch.setenv("DATABASE_URL", f"{pooler}?channel_binding=require")
     assert await db.migrate() == []
     for _ in range(3):
-        await asyncio.gather(*(db.audit("health_check", "run", str(n), "cust_001", n=n) for n in range(30)))
+        await asyncio.gather(*(db.record("health_check", "run", str(n), "cust_001", n=n) for n in range(30)))
         await asyncio.gather(*(db.get_customer("cust_001") for _ in range(30)))
     asked = [{"call_id": "call", "order_id": "A-1", "amount_cents": 100, "reason": "Duplicate charge"}]
     await ledger.open_requests("run", "request", "cust_001", asked)
@@ -456,9 +458,9 @@ async def test_a_restart_of_the_server_goes_unnoticed(monkeypatch: pytest.Monkey
     with EmbeddedPostgres() as server:
         monkeypatch.setenv("DATABASE_URL", server.url)
         await db.migrate()
-        await asyncio.gather(*(db.audit("health_check", "before", str(n), "cust_001") for n in range(10)))
+        await asyncio.gather(*(db.record("health_check", "before", str(n), "cust_001") for n in range(10)))
         await asyncio.to_thread(server.restart)
-        await asyncio.gather(*(db.audit("health_check", "after", str(n), "cust_001") for n in range(10)))
+        await asyncio.gather(*(db.record("health_check", "after", str(n), "cust_001") for n in range(10)))
         assert await raw(server.url, "select count(*) from audit_log") == 20
         await db.close()
 
@@ -540,15 +542,15 @@ async def test_an_action_outside_the_closed_set_raises_before_the_database_is_as
 
     monkeypatch.setattr(asyncpg.Connection, "execute", noted)
     with pytest.raises(ValueError, match=r"'message_lost' is not an audit action; the actions are message_received, "):
-        await db.audit("message_lost", "run", "step", "cust_001")  # type: ignore[arg-type]
+        await db.record("message_lost", "run", "step", "cust_001")  # type: ignore[arg-type]
     assert [query for query in executed if "insert" in query] == []
-    await db.audit("message_sent", "run", "step", "cust_001")
+    await db.record("message_sent", "run", "step", "cust_001")
     assert len([query for query in executed if "insert" in query]) == 1
 
 
 async def test_the_closed_set_is_the_same_in_python_and_in_the_database(url: str) -> None:
     for action in get_args(db.AuditAction):
-        await db.audit(action, "run", action, "cust_001")
+        await db.record(action, "run", action, "cust_001")
     assert await raw(url, "select array_agg(action order by id) from audit_log") == list(get_args(db.AuditAction))
     [constraint] = await db.fetch(
         "select pg_get_constraintdef(oid) as definition from pg_constraint"
@@ -560,17 +562,17 @@ async def test_the_closed_set_is_the_same_in_python_and_in_the_database(url: str
 
 
 async def test_the_same_step_written_ten_times_at_once_is_one_row_and_the_first_stands(url: str) -> None:
-    await db.audit("message_sent", "run", "step", "cust_001", reply="first")
-    again = (db.audit("message_sent", "run", "step", "cust_002", reply="second") for _ in range(10))
+    await db.record("message_sent", "run", "step", "cust_001", reply="first")
+    again = (db.record("message_sent", "run", "step", "cust_002", reply="second") for _ in range(10))
     await asyncio.gather(*again)
-    await db.audit("message_sent", "run", "step-2", "cust_001", reply="third")
-    await db.audit("message_sent", "run-2", "step", "cust_001", reply="fourth")
+    await db.record("message_sent", "run", "step-2", "cust_001", reply="third")
+    await db.record("message_sent", "run-2", "step", "cust_001", reply="fourth")
     replies = await raw(url, "select array_agg(detail ->> 'reply' order by id) from audit_log")
     assert replies == ["first", "third", "fourth"]
 
 
 async def test_what_postgres_cannot_store_becomes_the_replacement_character(url: str) -> None:
-    await db.audit(
+    await db.record(
         "message_received",
         "run\0",
         "st\ud800ep",
@@ -595,7 +597,7 @@ def test_clean_text_is_storable_and_nothing_else_is_changed(text: str) -> None:
     assert db.clean(cleaned) == cleaned
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     detail=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
@@ -605,5 +607,5 @@ def test_clean_text_is_storable_and_nothing_else_is_changed(text: str) -> None:
 )
 async def test_whatever_json_a_detail_holds_it_is_written(detail: Any, url: str) -> None:
     await db.fetch("truncate audit_log")
-    await db.audit("run_failed", "run", "step", None, detail=detail)
+    await db.record("run_failed", "run", "step", None, detail=detail)
     assert await db.fetch("select 1 as one from audit_log") == [{"one": 1}]

@@ -197,7 +197,7 @@ async def test_the_audit_trail_shows_what_its_filters_name_and_each_entry_once(
 ) -> None:
     monkeypatch.setattr(queries, "AUDIT_PAGE", 2)
     for number in range(16):
-        await db.audit(
+        await db.record(
             "health_check" if number % 2 else "run_failed",
             f"run&{number // 8}",
             f"step{number}",
@@ -221,7 +221,7 @@ async def test_the_audit_trail_shows_what_its_filters_name_and_each_entry_once(
 
 
 async def test_an_entry_of_the_trail_can_be_read_whole(visitor: httpx.AsyncClient) -> None:
-    await db.audit("run_failed", "run", "step", None, error="x" * 9000 + "the end")
+    await db.record("run_failed", "run", "step", None, error="x" * 9000 + "the end")
     assert "the end" not in (await visitor.get("/approvals/audit")).text
     assert "the end" in (await visitor.get("/approvals/audit/1")).text
 

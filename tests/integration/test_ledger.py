@@ -422,7 +422,7 @@ async def test_the_ledger_and_the_audit_row_are_written_together_or_not_at_all(m
         raise RuntimeError("the process is in trouble")
 
     with monkeypatch.context() as broken:
-        broken.setattr(payments, "audit_in", fails)
+        broken.setattr(payments, "record_in", fails)
         with pytest.raises(RuntimeError):
             await issue()
     assert await paid() == (0, 0)

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 import db
+import migrations
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -70,8 +71,8 @@ async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: 
         "audit_log", "customers", "refund_history", "refunds", "reviewer_sessions", "schema_migrations",
     ]  # fmt: skip
     rows = await db.fetch("select id, email, tier from customers order by id")
-    assert [tuple(row.values()) for row in rows] == db.SEED_CUSTOMERS
-    assert [row[::2] for row in db.SEED_CUSTOMERS] == [
+    assert [tuple(row.values()) for row in rows] == migrations.SEED_CUSTOMERS
+    assert [row[::2] for row in migrations.SEED_CUSTOMERS] == [
         ("cust_001", "enterprise"), ("cust_002", "pro"), ("cust_003", "pro"), ("cust_004", "standard"),
         ("cust_005", "standard"),
     ]  # fmt: skip
@@ -79,7 +80,7 @@ async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: 
 
 async def test_a_second_migration_applies_nothing_and_keeps_the_data(empty: str) -> None:
     await db.migrate()
-    await db.audit("message_received", "run", "step", "cust_001")
+    await db.record("message_received", "run", "step", "cust_001")
     assert await db.migrate() == []
     assert [await count(table) for table in ("customers", "audit_log", "schema_migrations")] == [5, 1, len(NAMES)]
 
@@ -117,9 +118,9 @@ async def test_four_processes_at_once_apply_each_file_once(empty: str) -> None:
 async def test_a_migration_that_fails_half_way_leaves_nothing_and_is_repeated_whole(
     empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = (db.MIGRATIONS / NAMES[0]).read_text()
+    good = (migrations.FOLDER / NAMES[0]).read_text()
     broken = "create table half (n int); insert into half values (1); create table half (n int);"
-    monkeypatch.setattr(db, "MIGRATIONS", folder(tmp_path, **{"0001_good": good, "0002_broken": broken}))
+    monkeypatch.setattr(migrations, "FOLDER", folder(tmp_path, **{"0001_good": good, "0002_broken": broken}))
     with pytest.raises(asyncpg.DuplicateTableError):
         await db.migrate()
     assert await tables() == []
@@ -131,9 +132,9 @@ async def test_a_migration_that_fails_half_way_leaves_nothing_and_is_repeated_wh
 async def test_a_new_file_is_applied_alone_and_files_go_in_the_order_of_their_numbers(
     empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = (db.MIGRATIONS / NAMES[0]).read_text()
+    good = (migrations.FOLDER / NAMES[0]).read_text()
     later = {"0010_c": "insert into steps values ('c')", "0009_b": "insert into steps values ('b')"}
-    monkeypatch.setattr(db, "MIGRATIONS", folder(tmp_path, **{"0001_a": good + "create table steps (name text);"}))
+    monkeypatch.setattr(migrations, "FOLDER", folder(tmp_path, **{"0001_a": good + "create table steps (name text);"}))
     await db.migrate()
     folder(tmp_path, **later)
     assert await db.migrate() == ["0009_b.sql", "0010_c.sql"]
@@ -146,7 +147,7 @@ async def test_a_migration_may_take_longer_than_any_query(
     async with asyncpg.create_pool(empty, min_size=0, command_timeout=0.5) as impatient:
         monkeypatch.setitem(db._pools, asyncio.get_running_loop(), impatient)
         await db.migrate()
-        monkeypatch.setattr(db, "MIGRATIONS", folder(tmp_path, slow="select pg_sleep(1)"))
+        monkeypatch.setattr(migrations, "FOLDER", folder(tmp_path, slow="select pg_sleep(1)"))
         assert await db.migrate() == ["slow.sql"]
 
 
@@ -160,8 +161,8 @@ async def test_python_db_py_says_what_it_did_and_what_there_is_left_to_do(empty:
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("", "ConfigurationError: DATABASE_URL is not set: "),
-        ("postgres//ada:s3cr3t@host/db", "ConfigurationError: DATABASE_URL is not a Postgres URL: "),
+        ("", "SettingError: DATABASE_URL is not set: "),
+        ("postgres//ada:s3cr3t@host/db", "SettingError: DATABASE_URL is not a Postgres URL: "),
         ("postgresql://ada:s3cr3t@127.0.0.1:1/db", "ConnectionRefusedError: "),
     ],
 )

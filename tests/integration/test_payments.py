@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import db
-from refunds import ledger, payments
+from refunds import ledger, payments, providers
 from tests.fake_stripe import KEY, FakeStripe, serve
 from tests.ledger import decide, rewrite
 
@@ -75,7 +75,7 @@ async def issue(
 async def lost(*arguments: Any) -> None:
     """A try whose outcome stays open; it waits for an answer for less long than the others."""
     with pytest.MonkeyPatch.context() as impatient:
-        impatient.setattr(payments, "TIMEOUT_SECONDS", 0.8)
+        impatient.setattr(providers, "TIMEOUT_SECONDS", 0.8)
         with pytest.raises(stripe.StripeError):
             await issue(*arguments)
 
@@ -290,7 +290,7 @@ async def test_a_payment_that_cannot_be_found_any_more_after_the_charge_leaves_i
     await approved()
     await lost()
     hidden, account.payments = account.payments, []
-    with pytest.raises(payments.NothingFoundError):
+    with pytest.raises(providers.NothingFoundError):
         await issue()
     assert await status() == ("approved", True)
     account.payments = hidden
@@ -379,10 +379,10 @@ async def test_an_order_with_quotes_and_backslashes_reaches_the_provider_as_it_i
 ) -> None:
     """The worker asks for normalized order ids only; the provider does not rely on it."""
     ask: Any = {"customer_id": "cust_001", "order_id": text, "amount_cents": 4900, "key": "key-1"}
-    with pytest.raises(payments.DeclinedError, match="no payment of"):
-        await payments.with_stripe(**ask)
+    with pytest.raises(providers.DeclinedError, match="no payment of"):
+        await providers.with_stripe(**ask)
     account.charged(text)
-    reference = await payments.with_stripe(**ask)
+    reference = await providers.with_stripe(**ask)
     assert [(refund["id"], refund["metadata"]["order_id"]) for refund in account.refunds] == [(reference, text)]
     account.refunds.clear()
 
@@ -394,7 +394,7 @@ async def test_an_order_with_quotes_and_backslashes_reaches_the_provider_as_it_i
 async def test_dying_between_the_charge_and_the_ledger_pays_once(
     forgotten: bool, account: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = payments.with_stripe
+    original = providers.with_stripe
 
     async def dies(**arguments: Any) -> str:
         await original(**arguments)
@@ -402,7 +402,7 @@ async def test_dying_between_the_charge_and_the_ledger_pays_once(
 
     await approved()
     with monkeypatch.context() as dying:
-        dying.setitem(payments.PROVIDERS, "stripe", dies)
+        dying.setitem(providers.PROVIDERS, "stripe", dies)
         with pytest.raises(asyncio.CancelledError):
             await issue()
     assert account.paid() == PAID
@@ -462,7 +462,7 @@ async def test_a_ledger_that_was_closed_while_the_provider_paid_does_not_say_iss
         return "re_1"
 
     await approved()
-    monkeypatch.setitem(payments.PROVIDERS, "stripe", slow)
+    monkeypatch.setitem(providers.PROVIDERS, "stripe", slow)
     with pytest.raises(RuntimeError, match=r"refund 1 was paid \(re_1\) while the ledger came to say blocked"):
         await issue()
 
@@ -470,15 +470,15 @@ async def test_a_ledger_that_was_closed_while_the_provider_paid_does_not_say_iss
 async def test_a_refusal_that_comes_after_the_money_changes_nothing(
     account: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = payments.with_stripe
+    original = providers.with_stripe
 
     async def beside(**arguments: Any) -> str:
-        monkeypatch.setitem(payments.PROVIDERS, "stripe", original)
+        monkeypatch.setitem(providers.PROVIDERS, "stripe", original)
         assert await issue() == ISSUED
-        raise payments.DeclinedError("too late")
+        raise providers.DeclinedError("too late")
 
     await approved()
-    monkeypatch.setitem(payments.PROVIDERS, "stripe", beside)
+    monkeypatch.setitem(providers.PROVIDERS, "stripe", beside)
     assert await issue() == ISSUED
     assert await status() == ("issued", True)
 
@@ -586,7 +586,7 @@ def test_a_provider_that_cannot_work_is_refused(
     monkeypatch.setenv("PAYMENTS", name)
     monkeypatch.setenv("STRIPE_API_KEY", key)
     with pytest.raises(ValueError, match=message):
-        payments.provider()
+        providers.provider()
 
 
 @pytest.mark.parametrize("key", ["sk_live_s3cr3t", "rk_live_s3cr3t"])
@@ -594,15 +594,19 @@ def test_a_key_to_real_money_is_refused_where_a_bare_event_approves(key: str, mo
     monkeypatch.setenv("PAYMENTS", "stripe")
     monkeypatch.setenv("STRIPE_API_KEY", key)
     with pytest.raises(ValueError, match="STRIPE_API_KEY is a live key") as refused:
-        payments.check_settings(dev=True)
+        providers.provider()
     assert "s3cr3t" not in str(refused.value)
-    payments.check_settings(dev=False)
     monkeypatch.setenv("STRIPE_API_KEY", key.replace("live", "test"))
-    payments.check_settings(dev=True)
+    assert providers.provider() is providers.with_stripe
+    monkeypatch.setenv("INNGEST_DEV", "0")
+    monkeypatch.setenv("INNGEST_EVENT_KEY", "event-key")
+    monkeypatch.setenv("INNGEST_SIGNING_KEY", "signkey-prod-12")
+    monkeypatch.setenv("STRIPE_API_KEY", key)
+    assert providers.provider() is providers.with_stripe
 
 
 @pytest.mark.parametrize("name", [None, "", "ledger"])
 def test_the_ledger_alone_is_the_default(name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if name is not None:
         monkeypatch.setenv("PAYMENTS", name)
-    assert payments.provider() is payments.in_ledger_only
+    assert providers.provider() is providers.in_ledger_only

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refunds import ledger, payments, rules
+from refunds import ledger, payments, promises, rules
 from tests.ledger import decide
 
 GOOD: dict[str, Any] = {"order_id": "#a 1001", "amount_cents": 4900, "reason": "Duplicate charge"}
@@ -116,22 +116,22 @@ async def issued(database: None) -> None:
 
 
 async def test_a_promise_without_a_refund_is_not_sent(database: None) -> None:
-    with pytest.raises(rules.UnbackedPromiseError):
-        await rules.check_promises(PROMISE, "run-1", "cust_001")
+    with pytest.raises(promises.UnbackedPromiseError):
+        await promises.check_promises(PROMISE, "run-1", "cust_001")
 
 
 async def test_a_reply_that_promises_nothing_may_be_sent(database: None) -> None:
-    await rules.check_promises("I'm sorry, the refund was not made.", "run-1", "cust_001")
+    await promises.check_promises("I'm sorry, the refund was not made.", "run-1", "cust_001")
 
 
 async def test_a_refund_issued_in_this_run_backs_the_promise(issued: None) -> None:
-    await rules.check_promises(PROMISE, "run-1", "cust_001")
-    await rules.check_promises("Your refund is on its way.", "run-1", "cust_001")
+    await promises.check_promises(PROMISE, "run-1", "cust_001")
+    await promises.check_promises("Your refund is on its way.", "run-1", "cust_001")
 
 
 @pytest.mark.parametrize("named", ["order A-1001", "(#a-1001)", "A 1001", "a1001"])
 async def test_an_earlier_refund_backs_the_promise_when_the_reply_names_its_order(issued: None, named: str) -> None:
-    await rules.check_promises(f"We have refunded {named} already.", "run-2", "cust_001")
+    await promises.check_promises(f"We have refunded {named} already.", "run-2", "cust_001")
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ async def test_an_earlier_refund_backs_the_promise_when_the_reply_names_its_orde
     ],
 )
 async def test_another_order_or_none_does_not(issued: None, reply: str) -> None:
-    with pytest.raises(rules.UnbackedPromiseError):
-        await rules.check_promises(reply, "run-2", "cust_001")
+    with pytest.raises(promises.UnbackedPromiseError):
+        await promises.check_promises(reply, "run-2", "cust_001")
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ async def test_another_order_or_none_does_not(issued: None, reply: str) -> None:
     ],
 )
 async def test_beside_an_issued_refund_one_that_was_not_cannot_be_claimed(issued: None, reply: str) -> None:
-    with pytest.raises(rules.UnbackedPromiseError):
-        await rules.check_promises(reply, "run-1", "cust_001")
+    with pytest.raises(promises.UnbackedPromiseError):
+        await promises.check_promises(reply, "run-1", "cust_001")
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,14 @@ async def test_beside_an_issued_refund_one_that_was_not_cannot_be_claimed(issued
     ],
 )
 async def test_beside_an_issued_refund_the_truth_about_the_other_may_be_told(issued: None, reply: str) -> None:
-    await rules.check_promises(reply, "run-1", "cust_001")
+    await promises.check_promises(reply, "run-1", "cust_001")
 
 
 async def test_an_order_refunded_earlier_may_be_called_so_though_it_was_refused_now(issued: None) -> None:
     await ledger.open_requests("run-2", "event-2", "cust_001", [GOOD | {"call_id": "call-1", "order_id": "A-1001"}])
-    await rules.check_promises("Order A-1001 was refunded already.", "run-2", "cust_001")
+    await promises.check_promises("Order A-1001 was refunded already.", "run-2", "cust_001")
 
 
 async def test_somebody_elses_refund_does_not(issued: None) -> None:
-    with pytest.raises(rules.UnbackedPromiseError):
-        await rules.check_promises(PROMISE, "run-2", "cust_002")
+    with pytest.raises(promises.UnbackedPromiseError):
+        await promises.check_promises(PROMISE, "run-2", "cust_002")

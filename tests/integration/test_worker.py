@@ -3,12 +3,14 @@
 Runs without any account. Whether money moved is read from the rows, not from the reply.
 """
 
+import asyncio
 import json
 import os
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ import openai
 import pytest
 
 import db
-import saved_state
+import migrations
 import worker
 from offline.misbehaviour import MISBEHAVIOURS
-from refunds import ledger, payments, rules
+from refunds import ledger, payments, promises, rules
+from steps import saved_state
 from tests.ledger import decide
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -55,7 +58,7 @@ async def approve(**changed: Any) -> dict[str, dict[str, Any]]:
 async def goes_on(outcome: worker.Outcome, decisions: dict[str, Any], **options: Any) -> worker.Outcome:
     """The outcome went through the engine as JSON; then the worker goes on."""
     state = json.loads(json.dumps(outcome["state"], allow_nan=False))
-    return await worker.resume(state, TICKET, decisions, **options)
+    return await saved_state.resume(state, TICKET, decisions, **options)
 
 
 async def issued() -> list[tuple[str, int]]:
@@ -63,6 +66,15 @@ async def issued() -> list[tuple[str, int]]:
     audited = await db.fetch("select from audit_log where action = 'refund_issued'")
     assert len(rows) == len(audited)
     return [(row["order_id"], row["approved_cents"]) for row in rows]
+
+
+async def refused() -> list[tuple[str | None, str]]:
+    """The requests that no person was asked about, and why."""
+    rows = await db.fetch(
+        "select detail::jsonb as detail from audit_log where key like '%:refuse_refund:%' order by id"
+    )
+    details = [json.loads(row["detail"]) for row in rows]
+    return [(detail.get("order_id"), detail["why"]) for detail in details]
 
 
 def amounts(outcome: worker.Outcome, which: str = "asked") -> list[Any]:
@@ -76,7 +88,7 @@ def amounts(outcome: worker.Outcome, which: str = "asked") -> list[Any]:
 async def test_a_plain_email_gets_a_reply_and_touches_no_table() -> None:
     outcome = await worker.answer(PASSWORD, TICKET)
     assert "Grace" in str(outcome["reply"])
-    assert outcome | {"reply": None} == {"reply": None, "state": None, "asked": [], "refused": []}
+    assert outcome | {"reply": None} == {"reply": None, "state": None, "asked": []}
     assert await db.fetch("select from refunds") == await db.fetch("select from audit_log") == []
 
 
@@ -84,7 +96,6 @@ async def test_a_duplicate_charge_pauses_on_one_refund_and_pays_nothing() -> Non
     outcome = await worker.answer(DUPLICATE, TICKET)
     assert outcome["reply"] is None
     assert amounts(outcome) == [("A-1001", 4900)]
-    assert outcome["refused"] == []
     assert await issued() == []
 
 
@@ -203,7 +214,7 @@ async def test_the_saved_state_holds_nothing_of_other_customers_and_no_more_of_t
         {"call_id": "call-0", "order_id": "SECRET-7", "amount_cents": 100, "reason": "Overcharge"}
     ])  # fmt: skip
     saved = json.dumps((await worker.answer(DUPLICATE, TICKET))["state"])
-    for _, email, _ in db.SEED_CUSTOMERS:
+    for _, email, _ in migrations.SEED_CUSTOMERS:
         assert (email in saved) is (email == "grace@example.com")
     assert "SECRET-7" not in saved
     assert "cust_001" not in saved
@@ -249,21 +260,21 @@ async def test_a_state_that_asks_for_something_else_than_was_approved_pays_nothi
 async def test_a_state_with_other_arguments_is_not_even_resumed(changed: dict[str, Any]) -> None:
     paused = await asks()
     with pytest.raises(saved_state.UnreadableStateError, match="reused a tool call ID"):
-        await worker.resume(forged(paused["state"], changed), TICKET, await approve())
+        await saved_state.resume(forged(paused["state"], changed), TICKET, await approve())
     assert await issued() == []
 
 
 async def test_a_state_with_the_same_arguments_is_paid() -> None:
     """The control of the test before."""
     paused = await asks()
-    await worker.resume(forged(paused["state"], {}), TICKET, await approve())
+    await saved_state.resume(forged(paused["state"], {}), TICKET, await approve())
     assert await issued() == [("A-1001", 4900)]
 
 
 @pytest.mark.parametrize("state", [{}, {"$schemaVersion": "99.0"}])
 async def test_a_state_that_this_version_cannot_read_is_said_to_be_unreadable(state: dict[str, Any]) -> None:
     with pytest.raises(saved_state.UnreadableStateError, match="schema version"):
-        await worker.resume(state, TICKET, {})
+        await saved_state.resume(state, TICKET, {})
 
 
 @pytest.mark.parametrize(
@@ -271,7 +282,7 @@ async def test_a_state_that_this_version_cannot_read_is_said_to_be_unreadable(st
     [
         ("refuses", agents.ModelRefusalError),
         ("endless", agents.MaxTurnsExceeded),
-        ("claims-anyway", rules.UnbackedPromiseError),
+        ("claims-anyway", promises.UnbackedPromiseError),
         ("outage", openai.APIConnectionError),
     ],
 )
@@ -329,7 +340,7 @@ async def test_two_models_that_ask_for_the_same_order_pay_it_once(monkeypatch: p
     await ledger.open_requests("run-2", "event-2", "cust_002", outcome["asked"])
     [row] = await ledger.of_run("run-2")
     assert await decide(row["id"], approved=True, by="alan") is None
-    done = await worker.resume(outcome["state"] or {}, ticket, {row["call_id"]: {"status": "approved"}})
+    done = await saved_state.resume(outcome["state"] or {}, ticket, {row["call_id"]: {"status": "approved"}})
     assert "already been refunded" in str(done["reply"])
     assert await issued() == [("A-1001", 4900)]
 
@@ -339,14 +350,14 @@ async def test_two_models_that_ask_for_the_same_order_pay_it_once(monkeypatch: p
 
 async def test_a_promise_without_a_refund_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     misbehave(monkeypatch, "promises")
-    with pytest.raises(rules.UnbackedPromiseError):
+    with pytest.raises(promises.UnbackedPromiseError):
         await worker.answer(DUPLICATE, TICKET)
 
 
 async def test_a_promise_made_once_is_a_refund_request_at_the_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     misbehave(monkeypatch, "promises-once")
     email = f"{DUPLICATE} This is my first email."
-    with pytest.raises(rules.UnbackedPromiseError):
+    with pytest.raises(promises.UnbackedPromiseError):
         await worker.answer(email, TICKET)
     assert amounts(await worker.answer(email, TICKET)) == [("A-1001", 4900)]
 
@@ -363,7 +374,7 @@ async def test_of_two_refunds_the_rejected_one_cannot_be_claimed_beside_the_paid
 ) -> None:
     paused, decisions = await asks(TWO_ORDERS), await approve()
     misbehave(monkeypatch, "claims-anyway")
-    with pytest.raises(rules.UnbackedPromiseError):
+    with pytest.raises(promises.UnbackedPromiseError):
         await goes_on(paused, decisions | {paused["asked"][1]["call_id"]: REJECTED})
     assert await issued() == [("A-1001", 4900)]
 
@@ -371,7 +382,7 @@ async def test_of_two_refunds_the_rejected_one_cannot_be_claimed_beside_the_paid
 async def test_a_rejected_refund_that_is_claimed_anyway_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     paused = await asks()
     misbehave(monkeypatch, "claims-anyway")
-    with pytest.raises(rules.UnbackedPromiseError):
+    with pytest.raises(promises.UnbackedPromiseError):
         await goes_on(paused, {paused["asked"][0]["call_id"]: REJECTED})
 
 
@@ -401,7 +412,7 @@ async def test_an_impossible_amount_asked_for_again_and_again_reaches_nobody_and
     how: str, amount: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     misbehave(monkeypatch, how)
-    with pytest.raises(RuntimeError, match="asked 3 times for refunds that cannot be requested"):
+    with pytest.raises(RuntimeError, match="asked 3 times for refunds that cannot be asked for"):
         await worker.answer(DUPLICATE, TICKET)
 
 
@@ -412,7 +423,7 @@ async def test_arguments_that_make_no_refund_are_refused_and_the_model_is_told(
     misbehave(monkeypatch, how)
     outcome = await worker.answer(DUPLICATE, TICKET)
     assert outcome["asked"] == []
-    assert [refund["why"] for refund in outcome["refused"]] == ["order_id, amount_cents and reason are needed"]
+    assert await refused() == [(None, "order_id, amount_cents and reason are needed")]
     assert "order_id, amount_cents and reason are needed" in str(outcome["reply"])
 
 
@@ -420,13 +431,11 @@ async def test_the_possible_one_of_two_refunds_is_asked_for_and_the_other_stays_
     email = TWO_ORDERS.replace("$12.50", "$99,999.00")
     paused = await asks(email)
     assert amounts(paused) == [("A-1001", 4900)]
-    assert [(refund["order_id"], refund["why"]) for refund in paused["refused"]] == [
-        ("A-1002", "amount_cents must be a whole number above 0 and below 50000")
-    ]
+    impossible = [("A-1002", "amount_cents must be a whole number above 0 and below 50000")]
+    assert await refused() == impossible
     outcome = await goes_on(paused, await approve())
     assert "refunded $49.00 for order A-1001" in str(outcome["reply"])
     assert "no money could be sent back for order A-1002 (amount_cents must be" in str(outcome["reply"])
-    assert outcome["refused"] == []
     assert await issued() == [("A-1001", 4900)]
 
 
@@ -441,13 +450,14 @@ async def test_a_resumed_worker_that_asks_for_more_pauses_again(monkeypatch: pyt
     assert await issued() == [("A-1001", 4900), ("EXTRA-1", 100)]
 
 
-async def test_when_it_may_not_ask_again_it_is_refused_and_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_email_that_has_asked_for_enough_is_refused_more_and_still_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rules, "REQUESTS_PER_EMAIL", 1)
     misbehave(monkeypatch, "asks-again")
-    outcome = await goes_on(await asks(), await approve(), may_ask=False)
+    outcome = await goes_on(await asks(), await approve())
     assert outcome["asked"] == []
-    assert [(refund["order_id"], refund["why"]) for refund in outcome["refused"]] == [
-        ("EXTRA-1", "no further refund can be requested for this email")
-    ]
+    assert [order_id for order_id, _ in await refused()] == ["EXTRA-1"]
     assert outcome["reply"]
     assert await issued() == [("A-1001", 4900)]
 
@@ -487,12 +497,19 @@ def test_without_settings_the_models_are_the_sdks_own(monkeypatch: pytest.Monkey
     assert isinstance(config.model_provider, agents.MultiProvider)
 
 
-def test_the_command_line_prints_the_reply() -> None:
+async def audited() -> list[tuple[str, str]]:
+    rows = await db.fetch("select action, customer_id from audit_log order by id")
+    return [(row["action"], row["customer_id"]) for row in rows]
+
+
+async def test_the_command_line_prints_the_reply_and_leaves_two_rows() -> None:
     command = [sys.executable, "worker.py", PASSWORD, "--customer", "cust_001"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    run = partial(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = await asyncio.to_thread(run)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Hi Ada,")
     assert done.stdout.count("\n") == 1
+    assert await audited() == [("message_received", "cust_001"), ("message_sent", "cust_001")]
 
 
 @pytest.fixture
@@ -506,13 +523,23 @@ def worker_py(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
-def test_the_command_line_prints_the_refund_it_paused_on(
+async def test_the_command_line_pauses_on_a_refund_says_so_and_leaves_the_row_of_the_email(
     worker_py: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    worker_py(DUPLICATE)
+    await asyncio.to_thread(worker_py, DUPLICATE)
     assert capsys.readouterr().out == (
-        "Paused until a person approves:\n  49.00 for order A-1001: Duplicate charge reported by the customer\n"
+        "Paused: a person has to approve this before any money moves.\n"
+        "  49.00 for order A-1001: Duplicate charge reported by the customer\n"
     )
+    assert await audited() == [("message_received", "cust_002")]
+
+
+async def test_an_email_of_nobody_we_know_is_refused_with_what_to_do_and_leaves_no_row(
+    worker_py: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=r"There is no customer 'cust_404'. `python db.py` creates cust_001"):
+        await asyncio.to_thread(worker_py, PASSWORD, "--customer", "cust_404")
+    assert await audited() == []
 
 
 @pytest.mark.parametrize(
@@ -522,8 +549,8 @@ def test_the_command_line_prints_the_refund_it_paused_on(
         ({"MODEL": "rule-based:rate-limited"}, "RateLimitError: "),
         ({"MODEL": "gpt-nonsense"}, "UserError: "),
         ({"MODEL_PROVIDER": "no.such:Provider"}, "ModuleNotFoundError: "),
-        ({"DATABASE_URL": ""}, "UserError: Error running tool lookup_customer: DATABASE_URL is not set"),
-        ({"DATABASE_URL": "postgresql://ada:s3cr3t@127.0.0.1:1/x"}, "UserError: Error running tool lookup_customer: "),
+        ({"DATABASE_URL": ""}, "SettingError: DATABASE_URL is not set"),
+        ({"DATABASE_URL": "postgresql://ada:s3cr3t@127.0.0.1:1/x"}, "ConnectionRefusedError: "),
         ({"MODEL_PROVIDER": "", "MODEL": "", "OPENAI_API_KEY": ""}, "OpenAIError: "),
     ],
 )

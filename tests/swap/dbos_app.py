@@ -16,12 +16,12 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions
 import db
 import worker
 from refunds import ledger
+from steps import saved_state
 
 P = ParamSpec("P")
 T = TypeVar("T")
 DECIDED = "refund/approval.decided"
 WINDOW_SECONDS = float(os.environ.get("WINDOW_SECONDS") or ledger.WINDOW.total_seconds())
-MAX_ROUNDS = 3
 
 
 async def step(name: str, body: Callable[P, Coroutine[Any, Any, T]], *arguments: P.args, **named: P.kwargs) -> T:
@@ -45,9 +45,7 @@ async def handle_customer_email(email: dict[str, str], event_id: str) -> str:
                    outcome["asked"])  # fmt: skip
         wake_up = await DBOS.recv_async(DECIDED, timeout_seconds=WINDOW_SECONDS)
         decisions = await step(f"read-decisions-{number}", read_decisions, run_id, wake_up is None)
-        outcome = await step(
-            f"resume-agent-{number}", resume, outcome["state"] or {}, ticket, decisions, number < MAX_ROUNDS
-        )
+        outcome = await step(f"resume-agent-{number}", go_on, outcome["state"] or {}, ticket, decisions)
     reply = outcome["reply"] or ""
     await step("audit-sent", audit_sent, ticket, event_id, reply)
     return reply
@@ -55,13 +53,13 @@ async def handle_customer_email(email: dict[str, str], event_id: str) -> str:
 
 async def audit_received(email: dict[str, str], event_id: str, run_id: str) -> None:
     """The first row, with the key that it has under the other engine."""
-    await db.audit("message_received", run_id, "audit-received", email["customer_id"],
+    await db.record("message_received", run_id, "audit-received", email["customer_id"],
                    event_id=event_id, message_id=None, email_text=email["email_text"])  # fmt: skip
 
 
 async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
     """The last row."""
-    await db.audit("message_sent", ticket["run_id"], "audit-sent", ticket["customer_id"],
+    await db.record("message_sent", ticket["run_id"], "audit-sent", ticket["customer_id"],
                    reply=reply, event_id=event_id, delivery="draft")  # fmt: skip
 
 
@@ -74,11 +72,9 @@ async def read_decisions(run_id: str, late: bool) -> dict[str, Any]:
     }
 
 
-async def resume(
-    state: dict[str, Any], ticket: worker.Ticket, decisions: dict[str, Any], may_ask: bool
-) -> worker.Outcome:
+async def go_on(state: dict[str, Any], ticket: worker.Ticket, decisions: dict[str, Any]) -> worker.Outcome:
     """Go on with what was decided, and leave nothing of it open."""
-    outcome = await worker.resume(state, ticket, decisions, may_ask=may_ask)
+    outcome = await saved_state.resume(state, ticket, decisions)
     await ledger.block_the_rest(ticket["run_id"], "approved, but the agent did not carry it out", calls=list(decisions))
     return outcome
 

@@ -40,6 +40,8 @@ def test_both_coding_agents_have_every_prompt_and_every_server() -> None:
     assert opencode["command"].keys() == set(DECISIONS)
     for name, command in opencode["command"].items():
         assert command["template"] == "{file:./.claude/commands/" + f"{name}.md}}"
+        prompt = (ROOT / ".claude" / "commands" / f"{name}.md").read_text()
+        assert prompt.startswith(f"---\ndescription: {command['description']}\n---\n")
     assert claude["mcpServers"].keys() == opencode["mcp"].keys() == {"inngest-dev", "neon", "context7"}
     urls = {name: server["url"] for name, server in claude["mcpServers"].items()}
     assert urls == {name: server["url"] for name, server in opencode["mcp"].items()}

@@ -1,6 +1,7 @@
 """The base and the checkpoints are made from the sources by their marks. Runs without a database or an engine."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -21,9 +22,9 @@ five  # D5
 # endregion D2
     # before D3: early()
     late()  # D3
-# region doors: more
+# region beyond: more
 beyond
-# endregion doors
+# endregion beyond
 """
 
 
@@ -50,9 +51,8 @@ def test_a_region_that_does_not_close_is_refused(source: str) -> None:
         kit.as_of(source, 6)
 
 
-@pytest.mark.parametrize("name", ["inngest_app.py", "steps.py"])
-def test_the_source_itself_is_the_last_state(name: str) -> None:
-    source = (ROOT / name).read_text()
+def test_the_source_itself_is_the_last_state() -> None:
+    source = (ROOT / "inngest_app.py").read_text()
     without = "".join(line for line in source.splitlines(keepends=True) if not kit.BEFORE.match(line))
     assert kit.as_of(source, kit.BEYOND) == without
 
@@ -66,18 +66,44 @@ def test_a_checkpoint_is_whole_and_has_nothing_of_later(decision: int, tmp_path:
     files = {path.name: path.read_text() for path in folder.glob("*.py")}
     assert {"worker.py", "db.py"} <= files.keys()
     assert ("inngest_app.py" in files) == (decision > 0)
-    for name in ("inngest_app.py", "steps.py"):
-        marks = {kit.level(mark) for mark in re.findall(r"# (?:region )?(D\d|doors)\b", files.get(name, ""))}
-        assert max(marks, default=0) <= decision
-        assert "# before" not in files.get(name, "")
+    marks = re.findall(r"# (?:region )?(D\d|beyond)\b", files.get("inngest_app.py", ""))
+    assert max(map(kit.level, marks), default=0) <= decision
+    assert "# before" not in files.get("inngest_app.py", "")
     functions = {
         node.name
         for node in ast.walk(ast.parse(files.get("inngest_app.py", "")))
         if isinstance(node, ast.AsyncFunctionDef) and node.decorator_list
     }
     assert ("daily_health_check" in functions) == (decision >= 3)
-    assert ("resend_wake_ups" in functions) == (decision >= 5)
-    assert "notify_support" not in functions
+    assert ("wait_for_approval" in files.get("inngest_app.py", "")) == (decision >= 5)
+    assert functions <= {"lifespan", "handle_customer_email", "daily_health_check", "customer_health_check"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a checkpoint by its path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_decision_changes_the_nervous_system_and_never_the_worker(tmp_path: Path) -> None:
+    """D1, D2 and D4 change inngest_app.py alone, D3 and D5 add whole files, and nothing that was there is changed."""
+    states = []
+    for decision in range(kit.LAST + 1):
+        kit.write_checkpoint(decision, tmp_path / str(decision))
+        states.append(contents(tmp_path / str(decision)))
+    worker = {name for name in states[0] if name in {"worker.py", "db.py"} or name.startswith("refunds/")}
+    assert len(worker) >= 5
+    for earlier, later in itertools.pairwise(states):
+        changed = {name for name in earlier if later.get(name) != earlier[name]}
+        assert changed <= {"inngest_app.py", "README.md"}
+    added = [sorted(later.keys() - earlier.keys()) for earlier, later in itertools.pairwise(states)]
+    assert added == [
+        ["inngest_app.py"],
+        [],
+        ["steps/health_check.py"],
+        [],
+        ["outbound/chat.py", "steps/approval.py", "steps/retries.py", "steps/saved_state.py"],
+        [],
+    ]
 
 
 def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Path) -> None:

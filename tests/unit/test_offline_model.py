@@ -23,7 +23,7 @@ from agents.sandbox import SandboxAgent, SandboxRunConfig
 from offline.misbehaviour import MISBEHAVIOURS
 from offline.model import RuleBasedProvider
 from offline.rules import Email, read_email
-from refunds import ledger, rules
+from refunds import ledger, promises
 from sandbox import EmptySandbox
 
 DUPLICATE = "Hi, I was charged twice for order A-1001, $49.00 each time. Please help!"
@@ -224,10 +224,10 @@ async def test_no_reply_without_a_payment_reads_like_a_promise_of_money(
     result = await run(desk, email)
     if result.interruptions:
         result = await decide(desk, result, A_1001=rejection("A-1001", "Refunded by phone. We will refund the rest."))
-    await rules.check_promises(result.final_output, "run-1", "cust_001")
+    await promises.check_promises(result.final_output, "run-1", "cust_001")
     lie = (await run(desk, email, "rule-based:promises")).final_output
-    with pytest.raises(rules.UnbackedPromiseError):
-        await rules.check_promises(lie, "run-1", "cust_001")
+    with pytest.raises(promises.UnbackedPromiseError):
+        await promises.check_promises(lie, "run-1", "cust_001")
 
 
 async def test_the_reply_names_the_amount_really_paid() -> None:

@@ -22,6 +22,7 @@ import worker
 from offline.model import RuleBasedModel
 from refunds import ledger, payments
 from sandbox import EmptySandbox
+from steps import saved_state
 
 CANARIES = {
     "OPENAI_API_KEY": "sk-canary-7f3a",
@@ -154,7 +155,7 @@ async def test_a_paused_and_resumed_run_leaves_nothing_on_the_host(
     assert paused["state"]
     assert str(host) not in json.dumps(paused)
     [refund] = paused["asked"]
-    resumed = await worker.resume(paused["state"], TICKET, {refund["call_id"]: {"status": "approved"}})
+    resumed = await saved_state.resume(paused["state"], TICKET, {refund["call_id"]: {"status": "approved"}})
     assert resumed["reply"]
     assert happened == []
     assert files_in(host) == []
@@ -186,7 +187,7 @@ async def test_a_forged_saved_state_neither_deletes_nor_writes_files(
         "session_state": session,
         "sessions_by_agent": {name: {"agent_name": name, "session_state": session}},
     }
-    resumed = await worker.resume(state, TICKET, {})
+    resumed = await saved_state.resume(state, TICKET, {})
     assert resumed["reply"]
     assert [path.name for path in victim.iterdir()] == ["keep"]
 

@@ -1,4 +1,4 @@
-"""The tier is not asked for."""
+"""The tier is not asked for: standard customers get a health check too."""
 
 from tests.wrong_builds.learner import RIGHT
 

@@ -1,6 +1,6 @@
-"""A learner's own build: right, plain, and with names of its own wherever the course leaves them open.
+"""A learner's own build. It is right and plain, and has names of its own wherever the course leaves them open.
 
-Each file beside this one has one fault, by giving `Build` another part.
+Most files beside this one are a build with one fault: one of the parts of `RIGHT` is replaced by a wrong one.
 """
 
 import json
@@ -21,7 +21,7 @@ from offline.model import RuleBasedProvider
 Customer = dict[str, str]
 
 
-# The worker. Its tools turn an exception into text, as they do by default.
+# The worker. Its tools turn an exception into text for the model, as they do by default.
 @function_tool
 async def lookup_customer(context: RunContextWrapper[Customer]) -> str:
     """Look up the customer."""
@@ -43,39 +43,40 @@ def build_agent() -> Agent[Customer]:
 
 
 def run_config() -> RunConfig:
-    """On the rule-based model."""
+    """It runs on the stand-in for the model."""
     provider: ModelProvider = RuleBasedProvider()
     return RunConfig(model="rule-based", model_provider=provider, tracing_disabled=True)
 
 
 async def write(action: str, who: Customer, *, key: str, **detail: Any) -> None:
-    """One audit row, once per key."""
+    """Write one audit row; a row with the same key is not written again."""
+    row = (action, key, who["run_id"], who["customer_id"], json.dumps(detail))
     await db.fetch(
         "insert into audit_log (action, key, run_id, customer_id, detail) values ($1, $2, $3, $4, $5)"
         " on conflict (key) do nothing",
-        action, key, who["run_id"], who["customer_id"], json.dumps(detail),
-    )  # fmt: skip
+        *row,
+    )
 
 
 async def log_in(who: Customer) -> None:
-    """The email has come; one of nobody we know is refused for good."""
+    """Record that the email has come. An email of an unknown customer is refused for good."""
     if await db.get_customer(who["customer_id"]) is None:
         raise inngest.NonRetriableError("no such customer")
     await write("message_received", who, key=f"{who['run_id']}:in")
 
 
 async def log_out(who: Customer, reply: str) -> None:
-    """The answer has gone."""
+    """Record that the reply was sent."""
     await write("message_sent", who, key=f"{who['run_id']}:out", reply=reply)
 
 
 async def log_no(who: Customer, why: str) -> None:
-    """No money."""
+    """Record that a refund was not made."""
     await write("refund_blocked", who, key=f"{who['run_id']}:no", why=why)
 
 
 async def think(email: str, who: Customer) -> dict[str, Any]:
-    """A reply, or the paused run."""
+    """Answer the email. The result is a reply, or the saved state of a run that waits for an approval."""
     result = await Runner.run(build_agent(), email, context=who, run_config=run_config())
     if result.interruptions:
         return {"reply": None, "state": result.to_state().to_json()}
@@ -83,13 +84,13 @@ async def think(email: str, who: Customer) -> dict[str, Any]:
 
 
 async def go_on(saved: dict[str, Any], who: Customer, approved: bool, _: str) -> dict[str, Any]:
-    """Go on where it paused."""
+    """Go on from the saved state."""
     state: RunState[Customer] = await RunState.from_json(build_agent(), saved, context_override=who)
     return await decided(state, approved)
 
 
 async def decided(state: RunState[Customer], approved: bool) -> dict[str, Any]:
-    """The paused run, with a decision."""
+    """Apply the decision to all refunds that the run waits for, and let it go on."""
     for call in state.get_interruptions():
         if approved:
             state.approve(call)
@@ -103,35 +104,35 @@ async def decided(state: RunState[Customer], approved: bool) -> dict[str, Any]:
 
 # The nervous system.
 class Resume(Protocol):
-    """Goes on with a paused run."""
+    """How a build goes on with a run that was paused."""
 
     async def __call__(self, saved: dict[str, Any], who: Customer, approved: bool, email: str, /) -> dict[str, Any]:
-        """The reply, or what it pauses on again."""
+        """The result is as that of `think`."""
 
 
 async def answered_in_a_step(ctx: inngest.Context, email: str, who: Customer) -> dict[str, Any]:
-    """The costly part, remembered."""
+    """The model is paid once, because the engine remembers what the step returned."""
     return await ctx.step.run("think", think, email, who)
 
 
 async def received_in_a_step(ctx: inngest.Context, who: Customer) -> None:
-    """The first row."""
+    """The row is written in a step."""
     await ctx.step.run("log-in", log_in, who)
 
 
 def yes_or_no(decision: inngest.Event | None) -> bool:
-    """Only a plain yes is one; silence is none."""
+    """Only an explicit yes approves; after the timeout there is no decision, and nothing is approved."""
     return decision is not None and decision.data.get("approved") is True
 
 
 def by_customer_and_tick(customer_id: str, tick: str) -> str:
-    """Stable: the same tick is the same event."""
+    """The same tick of the cron, delivered twice, makes the same event id."""
     return f"check-{customer_id}-{tick}"
 
 
 @dataclass(frozen=True)
 class Build:
-    """The parts of a build. Those given here are right."""
+    """The parts of a build. The defaults are right."""
 
     email_event: str = "customer/email.received"
     received: Callable[[inngest.Context, Customer], Awaitable[None]] = received_in_a_step
@@ -140,6 +141,7 @@ class Build:
     decision: Callable[[inngest.Event | None], bool] = yes_or_no
     expression: str = "async.data.customer_id == event.data.customer_id"
     dead_letters: bool = True
+    replies_to_silence: bool = True
     tiers: tuple[str, ...] = ("pro", "enterprise")
     event_id: Callable[[str, str], str] = by_customer_and_tick
     flow: dict[str, Any] = field(
@@ -150,11 +152,11 @@ class Build:
     )
 
     def but(self, **parts: Any) -> "Build":
-        """The same with other parts."""
+        """The same build with other parts."""
         return replace(self, **parts)
 
     def app(self) -> fastapi.FastAPI:
-        """The functions, served."""
+        """The app that serves the build's functions."""
         client = inngest.Inngest(app_id="my-worker", is_production=False)
         functions: list[inngest.Function[Any]] = []
 
@@ -171,12 +173,16 @@ class Build:
             while outcome["state"] is not None:
                 number += 1
                 decision = await ctx.step.wait_for_event(
-                    f"ask-boss-{number}", event="refund/approval.decided", if_exp=self.expression,
+                    f"ask-boss-{number}",
+                    event="refund/approval.decided",
+                    if_exp=self.expression,
                     timeout=timedelta(hours=4),
-                )  # fmt: skip
+                )
                 approved = self.decision(decision)
                 if not approved:
                     await ctx.step.run(f"log-no-{number}", log_no, who, "rejected" if decision else "nobody answered")
+                if decision is None and not self.replies_to_silence:
+                    return ""
                 resume = partial(self.resume, outcome["state"], who, approved, email)
                 outcome = await ctx.step.run(f"go-on-{number}", resume)
             await ctx.step.run("log-out", log_out, who, outcome["reply"])

@@ -6,7 +6,7 @@ from tests.wrong_builds.learner import RIGHT
 
 
 def always_answered(decision: inngest.Event | None) -> bool:
-    """Somebody will have said something."""
+    """Fails after the timeout, when there is no decision."""
     return decision.data["approved"] is True  # type: ignore[union-attr]
 
 

@@ -1,4 +1,4 @@
-"""A rate limit where a throttle was meant: what is too much is dropped."""
+"""A rate limit stands where a throttle was meant: what is too much is dropped."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Who does not say no has said yes."""
+"""A refund that nobody rejects in four hours is paid."""
 
 import inngest
 
@@ -6,7 +6,7 @@ from tests.wrong_builds.learner import RIGHT
 
 
 def not_a_no(decision: inngest.Event | None) -> bool:
-    """Pays by default."""
+    """No decision counts as a yes."""
     return decision is None or decision.data.get("approved") is True
 
 

@@ -8,7 +8,7 @@ from tests.wrong_builds.learner import RIGHT, Customer, think
 
 
 async def at_every_call(_: inngest.Context, email: str, who: Customer) -> dict[str, Any]:
-    """Not remembered."""
+    """Nothing remembers the answer."""
     return await think(email, who)
 
 

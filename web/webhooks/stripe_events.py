@@ -85,7 +85,7 @@ def to_event(posted: dict[str, Any]) -> Event | None:
         "status": about.status,
         "livemode": event.livemode,
     }
-    # What the app wrote on the refund when it paid, see refunds/payments.py. Stripe's metadata values are strings.
+    # The app writes its order_id on every refund that it makes, see refunds/providers.py. All values are strings.
     for name in ("order_id", "customer_id"):
         value = (about.metadata or {}).get(name)
         if value and isinstance(value, str):

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-import after_payment
 import db
 from outbound import chat
+from steps import money_back
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.mail_server import mail_server
 
@@ -116,7 +116,7 @@ async def test_each_of_the_three_fails_by_itself(
     async def fails(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(after_payment, broken, fails)
+    monkeypatch.setattr(money_back, broken, fails)
     await came_back(engine, refund_id=reference)
     await engine.settle()
     await engine.advance(hours=2)

@@ -1,0 +1,87 @@
+"""Nobody's message disappears: an email that could not be answered leaves a `run_failed` row for a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import inngest
+
+import db
+from refunds import ledger
+
+TEXT_MAX_CHARS = 100_000
+FIELD_MAX_CHARS = 1000
+CUSTOMER_MAX_CHARS = 100
+# The engine tells of every function that fails; this picks the runs that answer emails.
+OF_THE_EMAIL_HANDLER = "event.data.function_id == 'customer-support-handle-customer-email'"
+
+
+def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
+    """`record-failed-email` and `record-unmatched-email`."""
+
+    # Not `on_failure=`: the SDK registers such a handler without retries (seen in 0.5.19), so that a process which dies
+    # in it, or a database that is away, would lose the last trace of the email.
+    @client.create_function(
+        fn_id="record-failed-email",
+        trigger=[
+            inngest.TriggerEvent(event="inngest/function.failed", expression=OF_THE_EMAIL_HANDLER),
+            inngest.TriggerEvent(event="inngest/function.cancelled", expression=OF_THE_EMAIL_HANDLER),
+        ],
+    )
+    async def record_failed_email(ctx: inngest.Context) -> None:
+        """A run that failed for good, or was cancelled."""
+        await ctx.step.run("audit-run-failed", audit_run_failed, ctx.event.data)
+
+    @client.create_function(
+        fn_id="record-unmatched-email", trigger=inngest.TriggerEvent(event="customer/email.unmatched")
+    )
+    async def record_unmatched_email(ctx: inngest.Context) -> None:
+        """An email from an address that is no customer's."""
+        await ctx.step.run("audit-unmatched", audit_unmatched, ctx.event)
+
+    return [record_failed_email, record_unmatched_email]
+
+
+async def audit_run_failed(failed: Any) -> None:
+    """Hand an email over to a person, unless it was answered.
+
+    `failed` is the data of `inngest/function.failed` or `inngest/function.cancelled`.
+    """
+    run_id, event = failed["run_id"], failed["event"]
+    # The official server lets a run that has ended be cancelled, and says so like of any other.
+    if await db.fetch("select from audit_log where key = $1", f"{run_id}:audit-sent"):
+        return
+    error = (failed.get("error") or {}).get("message") or "the run was cancelled"
+    await hand_over(run_id, event.get("id"), event["data"], error)
+
+
+async def hand_over(run_id: str, event_id: str | None, data: Mapping[str, Any], error: str, **detail: Any) -> None:
+    """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here."""
+    await ledger.block_the_rest(run_id, f"the run ended: {error}"[:FIELD_MAX_CHARS], pending=True)
+    unpaid = [row["id"] for row in await ledger.of_run(run_id) if row["settled_at"] is None]
+    customer_id = data.get("customer_id")
+    await db.record(
+        "run_failed",
+        run_id,
+        "audit-run-failed",
+        None if customer_id is None else str(customer_id)[:CUSTOMER_MAX_CHARS],
+        event_id=event_id,
+        error=error,
+        payments_left_open=unpaid,
+        email_text=str(data.get("email_text"))[:TEXT_MAX_CHARS],
+        **detail,
+    )
+
+
+async def audit_unmatched(event: inngest.Event) -> None:
+    """Write `run_failed` for an email from nobody we know, under its event's id: once, however often it is sent."""
+    await db.record(
+        "run_failed",
+        event.id,
+        "audit-unmatched",
+        None,
+        event_id=event.id,
+        error=str(event.data.get("reason"))[:FIELD_MAX_CHARS],
+        sender=str(event.data.get("from") or "")[:FIELD_MAX_CHARS],
+        subject=str(event.data.get("subject") or "")[:FIELD_MAX_CHARS],
+        email_text=str(event.data.get("email_text"))[:TEXT_MAX_CHARS],
+    )

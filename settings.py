@@ -11,10 +11,11 @@ from collections.abc import Callable
 from email.utils import parseaddr
 from urllib.parse import SplitResult, urlsplit
 
-# What a web service may find in front of the @; the rest of an address is a host.
+# An address that mail can be sent to: ASCII only, as every mail server takes it. What a From may say is wider, see
+# web/webhooks/inbound_email.py.
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 REVIEWER = re.compile(r"[\w.@+-]{1,64}")
-# The history of refunds uses these names for others than reviewers.
+# The history of refunds names these when nobody decided in time, and when it was the agent's run.
 NOT_REVIEWERS = {"nobody", "run"}
 # A password's hash as argon2 writes it (https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md).
 ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
@@ -188,7 +189,7 @@ def reviewers() -> dict[str, str]:
     found: dict[str, str] = {}
     for number, entry in enumerate(os.environ.get("REVIEWERS", "").split(), 1):
         name, _, password_hash = entry.partition(":")
-        if not REVIEWER.fullmatch(name) or name in NOT_REVIEWERS:
+        if not is_reviewer_name(name):
             raise SettingError(
                 f"REVIEWERS, entry {number}: expected name:hash as `python -m web.desk.reviewers NAME` prints it"
             )
@@ -201,6 +202,11 @@ def reviewers() -> dict[str, str]:
             raise SettingError(f"REVIEWERS names {name} twice")
         found[name] = password_hash
     return found
+
+
+def is_reviewer_name(name: str) -> bool:
+    """Whether a reviewer can have this name: letters, digits and . _ @ + -, but no name that the history uses."""
+    return REVIEWER.fullmatch(name) is not None and name not in NOT_REVIEWERS
 
 
 def email_webhook_auth() -> bytes | None:
@@ -236,7 +242,8 @@ def _whole_number(name: str, default: int) -> int:
 
 def _link(name: str, default: str) -> str:
     url = os.environ.get(name) or default
-    if url and (_parts(url, "http", "https") is None or set(url) & set(" <>|")):
+    usable = _parts(url, "http", "https") is not None and url.isprintable() and not set(url) & set(" <>|")
+    if url and not usable:
         raise SettingError(f"{name} is not a URL: expected https://host/path")
     return url
 

@@ -249,6 +249,6 @@ async def decided_but_not_applied() -> list[dict[str, Any]]:
     """The rows whose decision is older than a minute while their run has not acted on it: its wake-up may be lost."""
     return await fetch(
         "select id, request_id, decision from refunds"
-        " where settled_at is null and payment_started_at is null"
+        " where settled_at is null and decision is not null and payment_started_at is null"
         " and decided_at between now() - interval '1 day' and now() - interval '1 minute' order by id"
     )

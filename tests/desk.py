@@ -84,9 +84,14 @@ async def decide(visitor: httpx.AsyncClient, refund_id: int, decision: str = "ap
 
 
 async def asked(
-    order_id: str = "A-1001", cents: int = 4900, *, customer: str = "cust_001", reason: str = "Duplicate charge",
-    email: str | None = "I was charged twice.", minutes_left: float | None = None,
-) -> int:  # fmt: skip
+    order_id: str = "A-1001",
+    cents: int = 4900,
+    *,
+    customer: str = "cust_001",
+    reason: str = "Duplicate charge",
+    email: str | None = "I was charged twice.",
+    minutes_left: float | None = None,
+) -> int:
     """A refund that waits, and the email that asked for it; the refund's id."""
     run_id = f"run-{uuid4()}"
     if email is not None:

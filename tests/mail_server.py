@@ -88,10 +88,17 @@ async def mail_server(*, tls: str = "", auth: bool = False, port: int = 0) -> As
 
     def protocol() -> SMTP:
         return SMTP(
-            handler, hostname="mail.test", loop=loop, timeout=30, enable_SMTPUTF8=False,
-            tls_context=context if tls == "starttls" else None, require_starttls=tls == "starttls",
-            authenticator=handler.authenticate, auth_required=auth, auth_require_tls=tls == "starttls",
-        )  # fmt: skip
+            handler,
+            hostname="mail.test",
+            loop=loop,
+            timeout=30,
+            enable_SMTPUTF8=False,
+            tls_context=context if tls == "starttls" else None,
+            require_starttls=tls == "starttls",
+            authenticator=handler.authenticate,
+            auth_required=auth,
+            auth_require_tls=tls == "starttls",
+        )
 
     server = await loop.create_server(
         protocol, "127.0.0.1", port, ssl=context if tls == "from the start" else None, reuse_address=True

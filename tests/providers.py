@@ -1,15 +1,13 @@
-"""What providers post to the doors, as their documentation shows it, and how they sign it."""
+"""What providers post to the webhooks, as their documentation shows it, and how Stripe signs it."""
 
 import base64
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import fastapi
 import httpx
-import standardwebhooks
 import stripe
 
 import db
@@ -18,12 +16,7 @@ from web.webhooks import routes
 
 AUTH = ("postmark", "correct horse battery")
 STRIPE_SECRET = "whsec_5f2b8c1de09a47b3"
-CRM_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-SETTINGS = {
-    "EMAIL_WEBHOOK_AUTH": ":".join(AUTH),
-    "STRIPE_WEBHOOK_SECRET": STRIPE_SECRET,
-    "GENERIC_WEBHOOKS": f"crm={CRM_SECRET}",
-}
+SETTINGS = {"EMAIL_WEBHOOK_AUTH": ":".join(AUTH), "STRIPE_WEBHOOK_SECRET": STRIPE_SECRET}
 
 # https://postmarkapp.com/developer/webhooks/inbound-webhook
 POSTMARK: dict[str, Any] = {
@@ -113,13 +106,6 @@ DISPUTE: dict[str, Any] = {
     "status": "warning_needs_response",
 }
 
-# https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-CONTACT_CREATED: dict[str, Any] = {
-    "type": "contact.created",
-    "timestamp": "2022-11-03T20:26:10.344522Z",
-    "data": {"id": "1f81eb52-5198-4599-803e-771906343485"},
-}
-
 
 def stripe_event(kind: str, about: dict[str, Any], event_id: str = "evt_1NG8Du2eZvKYlo2CUI79vXWy") -> dict[str, Any]:
     """An event as Stripe posts it."""
@@ -143,21 +129,13 @@ def by_stripe(body: bytes, secret: str = STRIPE_SECRET, age: float = 0) -> dict[
     return {"Stripe-Signature": header}
 
 
-def by_service(body: bytes, message_id: str, secret: str = CRM_SECRET, age: float = 0) -> dict[str, str]:
-    """The headers with which a service signed the body `age` seconds ago."""
-    signed_at = int(time.time() - age)
-    at = datetime.fromtimestamp(signed_at, UTC)
-    signature = standardwebhooks.Webhook(secret).sign(message_id, at, body.decode())
-    return {"webhook-id": message_id, "webhook-timestamp": str(signed_at), "webhook-signature": signature}
-
-
 def basic(auth: tuple[str, str]) -> str:
     """The header of Basic authentication."""
     return "Basic " + base64.b64encode(":".join(auth).encode()).decode()
 
 
-class Doors:
-    """The doors in an app of their own, and what they handed over."""
+class Webhooks:
+    """The webhooks in an app of their own, and the events that they sent."""
 
     def __init__(self, *, dev: bool = False) -> None:
         self.sent: list[Event] = []
@@ -186,13 +164,6 @@ class Doors:
         """An event from Stripe."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         return await self.post("/webhooks/stripe", body, by_stripe(body, secret, age))
-
-    async def service(
-        self, content: Any, message_id: str = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", name: str = "crm", **how: Any
-    ) -> httpx.Response:
-        """A message from a service."""
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return await self.post(f"/webhooks/generic/{name}", body, by_service(body, message_id, **how))
 
 
 async def rows() -> int:

@@ -1,6 +1,6 @@
-"""Where people and other systems reach the worker over HTTP, and where it writes back to them.
+"""Where people and other systems reach the worker over HTTP: the approval desk, the webhooks and the health checks.
 
-A door is handed a `send` and knows nothing of the engine behind it.
+Nothing here knows the engine. Whatever has to reach it goes through a `send` that the app hands in.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,12 +8,12 @@ from typing import Any, TypeAlias, TypedDict
 
 
 class Event(TypedDict):
-    """What a door tells the functions behind it. The same id again is the same event."""
+    """What a webhook or the desk tells the durable functions. Two events with the same id count as one."""
 
     id: str
     name: str
     data: dict[str, Any]
 
 
-# Returns when the engine has the events; raises after seconds, not minutes, when it does not take them.
+# Returns when the engine has taken the events. Raises, after seconds and not minutes, when it does not take them.
 Send: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""What load balancers and deploys ask: is the process alive, and could it work?"""
+"""What load balancers and deploys ask for: is the process alive, and can it do its work?"""
 
 import logging
 
@@ -18,7 +18,7 @@ async def healthz() -> dict[str, str]:
 
 @routes.get("/readyz")
 async def readyz(response: fastapi.Response) -> dict[str, str]:
-    """The database answers and has our tables; 503 and what to do while it does not."""
+    """The database answers and has the app's tables. Otherwise the status is 503 and the text says what to do."""
     try:
         await db.fetch("select from refunds limit 1")
     except Exception as error:

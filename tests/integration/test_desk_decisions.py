@@ -23,12 +23,10 @@ from tests.desk import (
     fields,
     history,
     in_ledger,
-    pay,
     sign_in,
     words,
 )
 from tests.ledger import rewrite
-from web.desk import routes
 
 pytestmark = pytest.mark.usefixtures("database")
 PENDING = ("pending", None, None, None)
@@ -267,39 +265,9 @@ async def test_an_engine_that_is_away_loses_no_decision(ada: httpx.AsyncClient, 
     answer = await decide(ada, refund_id)
     assert await in_ledger(refund_id) == ("approved", 4900, "ada", "")
     assert "will be told within minutes" in words(await ada.get(answer.headers["location"]))
-    with pytest.raises(ConnectionError):
-        await routes.resend_decided(engine)
-    engine.away = False
-    assert await routes.resend_decided(engine) == 1
-    assert [event["id"] for event in engine.events] == [f"decided-{refund_id}"]
-
-
-async def test_only_decisions_that_were_not_applied_are_sent_again(ada: httpx.AsyncClient, engine: Engine) -> None:
-    undecided, approved, paid, begun, old = [await asked(f"A-{number}") for number in range(1, 6)]
-    for refund_id in (approved, paid, begun, old):
-        await decide(ada, refund_id)
-    await pay(paid)
-    await db.fetch("update refunds set payment_started_at = now() where id = $1", begun)
-    await rewrite("update refunds set decided_at = now() - interval '25 hours' where id = $1 returning id", old)
-    engine.events.clear()
-    assert await routes.resend_decided(engine) == 1
-    assert [event["id"] for event in engine.events] == [f"decided-{approved}"]
-    assert await in_ledger(undecided) == PENDING
-
-
-async def test_many_lost_wake_ups_are_sent_in_bounded_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-
-    async def count(events: object) -> None:
-        sizes.append(len(events))  # type: ignore[arg-type]
-
-    for number in range(5):
-        refund_id = await asked(f"A-{number}")
-        [row] = await db.fetch("select digest from refunds where id = $1", refund_id)
-        await ledger.decide(refund_id, row["digest"], approved=True, by="ada", key=str(number))
-    monkeypatch.setattr(routes, "EVENTS_AT_ONCE", 2)
-    assert await routes.resend_decided(count) == 5
-    assert sizes == [2, 2, 1]
+    # The cron keeps that promise: see tests/durable/test_approval.py for how it wakes the run.
+    await rewrite("update refunds set decided_at = now() - interval '61 seconds' where id = $1 returning id", refund_id)
+    assert [row["id"] for row in await ledger.decided_but_not_applied()] == [refund_id]
 
 
 async def test_a_decision_during_an_outage_can_be_sent_again_and_counts_once(

@@ -310,16 +310,24 @@ async def test_an_open_page_may_ask_about_many_cards_but_not_about_all_there_eve
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/approvals", 200), ("HEAD", "/approvals", 200), ("GET", "/approvals/", 404),
+        ("GET", "/approvals", 200),
+        ("HEAD", "/approvals", 200),
+        ("GET", "/approvals/", 404),
         ("GET", "/approvals/99", 404),
-        ("GET", "/approvals/waiting", 200), ("GET", "/approvals/sign-in", 303), ("POST", "/approvals", 405),
-        ("DELETE", "/approvals/1", 405), ("GET", "/approvals/1/decision", 405), ("POST", "/approvals/1/decision", 403),
-        ("PUT", "/approvals/sign-out", 405), ("GET", "/approvals/static/desk.css", 200),
+        ("GET", "/approvals/waiting", 200),
+        ("GET", "/approvals/sign-in", 303),
+        ("POST", "/approvals", 405),
+        ("DELETE", "/approvals/1", 405),
+        ("GET", "/approvals/1/decision", 405),
+        ("POST", "/approvals/1/decision", 403),
+        ("PUT", "/approvals/sign-out", 405),
+        ("GET", "/approvals/static/desk.css", 200),
         ("GET", "/approvals/static/x", 404),
-        ("GET", "/approvals/static/../desk.py", 404), ("GET", "/approvals/static/%2e%2e%2fdesk.py", 404),
+        ("GET", "/approvals/static/../desk.py", 404),
+        ("GET", "/approvals/static/%2e%2e%2fdesk.py", 404),
         ("GET", "/approvals/a/b/c", 404),
     ],
-)  # fmt: skip
+)
 async def test_every_answer_has_the_headers(visitor: httpx.AsyncClient, method: str, path: str, status: int) -> None:
     answer = await visitor.request(method, path)
     assert answer.status_code == status
@@ -328,7 +336,11 @@ async def test_every_answer_has_the_headers(visitor: httpx.AsyncClient, method: 
     assert "frame-ancestors 'none'" in policy
     assert set(policy.replace(";", "").split()) <= {
         *(f"{kind}-src" for kind in ("default", "style", "script", "connect", "img")),
-        *("form-action", "frame-ancestors", "base-uri", "'none'", "'self'"),
+        "form-action",
+        "frame-ancestors",
+        "base-uri",
+        "'none'",
+        "'self'",
     }
     wanted = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin", "x-frame-options": "DENY"}
     assert {name: answer.headers[name] for name in wanted} == wanted
@@ -403,7 +415,7 @@ async def test_text_that_would_read_backwards_is_shown_as_what_it_is(visitor: ht
     await asked(email="Order \u202e1001-A\u202c please", reason="\u2066Duplicate\u2069")
     page = await visitor.get("/approvals")
     assert "[U+202E]1001-A[U+202C]" in page.text
-    assert not rendering.REVERSING.search(page.text)
+    assert not rendering.DIRECTION_MARKS.search(page.text)
 
 
 async def test_the_pages_for_people_are_no_api(app: fastapi.FastAPI) -> None:

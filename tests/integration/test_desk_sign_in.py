@@ -13,6 +13,7 @@ import pytest
 from argon2 import PasswordHasher
 
 import db
+import settings
 from tests.desk import (
     HASHER,
     HOST,
@@ -28,7 +29,7 @@ from tests.desk import (
     words,
 )
 from tests.desk import REVIEWERS as CONFIGURED
-from web.desk import reviewers, routes
+from web.desk import reviewers
 
 pytestmark = pytest.mark.usefixtures("database")
 PAGES = ["/approvals", "/approvals/1", "/approvals/decided", "/approvals/audit", "/approvals/audit/1"]
@@ -365,9 +366,8 @@ async def test_outside_dev_mode_the_cookie_is_for_this_host_over_https_only(conf
         answer = await sign_in(client)
         cookie = answer.headers["set-cookie"].lower()
         assert cookie.startswith("__host-desk=")
-        assert {part.strip() for part in cookie.split(";")[1:]} == {
-            "httponly", "max-age=43200", "path=/", "samesite=lax", "secure",
-        }  # fmt: skip
+        parts = {part.strip() for part in cookie.split(";")[1:]}
+        assert parts == {"httponly", "max-age=43200", "path=/", "samesite=lax", "secure"}
         assert await is_in(client)
 
 
@@ -441,10 +441,14 @@ async def test_the_open_desk_is_closed_to_names_that_only_lead_here(open_app: fa
 @pytest.mark.parametrize(
     "header",
     [
-        ("Forwarded", "for=198.51.100.7"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Host", "desk.example"),
-        ("X-Forwarded-Proto", "https"), ("X-Real-IP", "127.0.0.1"), ("Via", "1.1 tunnel"),
+        ("Forwarded", "for=198.51.100.7"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Forwarded-Host", "desk.example"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("Via", "1.1 tunnel"),
     ],
-)  # fmt: skip
+)
 async def test_the_open_desk_is_closed_to_what_a_tunnel_brings(
     open_app: fastapi.FastAPI, header: tuple[str, str]
 ) -> None:
@@ -464,27 +468,34 @@ async def test_the_open_desk_answers_to_the_names_of_this_machine(open_app: fast
 @pytest.mark.parametrize(
     "value",
     [
-        "ada", "ada:", ":x", "ada:plain", f"ada:{CONFIGURED.split(':')[1][:30]}", 
+        "ada",
+        "ada:",
+        ":x",
+        "ada:plain",
+        f"ada:{CONFIGURED.split(':')[1][:30]}",
         f"nobody:{CONFIGURED.partition(':')[2]}",
-        "ada:$argon2i$v=19$m=8,t=1,p=1$YWFhYWFhYWE$YWFhYWFhYWE", "ada:2id=19=8,t=1,p=1", f"{CONFIGURED} {CONFIGURED}",
-        f"a/da:{CONFIGURED.partition(':')[2]}", f"{'a' * 65}:{CONFIGURED.partition(':')[2]}",
+        "ada:$argon2i$v=19$m=8,t=1,p=1$YWFhYWFhYWE$YWFhYWFhYWE",
+        "ada:2id=19=8,t=1,p=1",
+        f"{CONFIGURED} {CONFIGURED}",
+        f"a/da:{CONFIGURED.partition(':')[2]}",
+        f"{'a' * 65}:{CONFIGURED.partition(':')[2]}",
     ],
-    # Not the values: their salt is another one in each process, which must name the tests alike.
+    # The values would not do as ids: their salt differs between processes, which must name the tests alike.
     ids=range(11),
-)  # fmt: skip
+)
 def test_an_unusable_entry_is_refused_in_one_line_that_shows_no_hash(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REVIEWERS", value)
-    with pytest.raises(ValueError, match="REVIEWERS") as refused:
-        routes.check_settings()
+    with pytest.raises(SystemExit, match="REVIEWERS") as refused:
+        settings.check()
     assert "\n" not in str(refused.value)
     assert "m=8" not in str(refused.value)
 
 
 def test_entries_are_read_whatever_space_is_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIEWERS", "\n  " + CONFIGURED.replace(" ", "\n\t") + "  ")
-    assert list(reviewers.configured()) == ["ada", "grace"]
+    assert list(settings.reviewers()) == ["ada", "grace"]
 
 
 def test_the_command_prints_an_entry_that_signs_in(
@@ -494,7 +505,7 @@ def test_the_command_prints_an_entry_that_signs_in(
     monkeypatch.setattr(reviewers, "getpass", lambda _: PASSWORD)
     reviewers._main()
     monkeypatch.setenv("REVIEWERS", capsys.readouterr().out.strip())
-    assert PasswordHasher().verify(reviewers.configured()["linus"], PASSWORD)
+    assert PasswordHasher().verify(settings.reviewers()["linus"], PASSWORD)
 
 
 @pytest.mark.parametrize(

@@ -490,6 +490,18 @@ async def test_a_decision_not_acted_on_for_a_minute_is_found_until_its_run_acts(
     assert await decide(second, approved=False, by="grace") is None
 
 
+async def test_a_payment_that_was_begun_and_a_decision_of_yesterday_need_no_wake_up() -> None:
+    """The first is finished without its run, the second is given up."""
+    begun, old = await asked("run-1", wanted("call-1", "A-1"), wanted("call-2", "A-2"))
+    for refund_id in (begun, old):
+        await decide(refund_id, approved=True, by="grace")
+    await rewrite("update refunds set decided_at = now() - interval '2 minutes'")
+    assert [row["id"] for row in await ledger.decided_but_not_applied()] == [begun, old]
+    await db.fetch("update refunds set payment_started_at = now() where id = $1", begun)
+    await rewrite("update refunds set decided_at = now() - interval '25 hours' where id = $1", old)
+    assert await ledger.decided_but_not_applied() == []
+
+
 async def test_a_customers_history_is_what_was_really_paid_and_what_waits() -> None:
     await approved("run-1", wanted("call-1", "A-1"), amount_cents=100)
     await issue(order_id="A-1")

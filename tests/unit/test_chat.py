@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+import settings
 from outbound import chat
 from tests.ports import free_port
 
@@ -249,7 +250,7 @@ def test_a_url_that_is_none_is_named_and_not_shown(
 ) -> None:
     monkeypatch.setenv(name, url)
     if usable:
-        chat.check_settings()
+        settings.check()
     else:
-        with pytest.raises(ValueError, match=f"^{name} is not a URL: expected https://host/path$"):
-            chat.check_settings()
+        with pytest.raises(SystemExit, match=f"^{name} is not a URL: expected https://host/path$"):
+            settings.check()

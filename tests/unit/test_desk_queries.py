@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import db
+from refunds import ledger
 from tests.bench_desk import fill, statement
 from tests.ledger import forget_everything
 from web.desk import queries
@@ -55,7 +56,7 @@ QUERIES: dict[str, Callable[[], Awaitable[object]]] = {
     "without outcome": queries.without_outcome,
     "decided": queries.decided,
     "decided, in the middle": lambda: queries.decided(REFUNDS - 5000),
-    "not applied": queries.not_applied,
+    "what the cron wakes again": ledger.decided_but_not_applied,
     "entry": lambda: queries.audit_entry(7),
     **{
         f"audit of {customer}, {run}, {action}, before {before}": (
@@ -81,7 +82,8 @@ async def test_a_query_reads_what_its_page_shows_and_no_table_from_end_to_end(
         plans.append(json.loads(row["QUERY PLAN"])[0]["Plan"])
         return await real(query, *arguments)
 
-    monkeypatch.setattr(queries, "fetch", explained)
+    for module in (queries, ledger):
+        monkeypatch.setattr(module, "fetch", explained)
     await QUERIES[name]()
     assert len(plans) == 1
     # Five customers are one page of the disk.

@@ -1,4 +1,4 @@
-"""What the desk says when it cannot do what it was asked: a page for each case, and what to do about it."""
+"""The page for each case in which the desk cannot do what it was asked, and what to do about it."""
 
 import logging
 import re
@@ -16,8 +16,8 @@ logger = logging.getLogger("customer-support")
 Page = Callable[[Desk, Request, Any], Awaitable[Response]]
 
 
-def log_away(error: Exception) -> None:
-    """Leave a line for whoever runs the app; the type says which kind of away it is."""
+def log_database_error(error: Exception) -> None:
+    """Leave a line for whoever runs the app. The error's type says what is wrong; its text may hold the password."""
     logger.error("The desk cannot use the database: %s", type(error).__name__)
 
 
@@ -28,18 +28,18 @@ def _message(
 
 
 def _refund(request: Request) -> str:
-    """The number of the refund that the request is about; empty if about none."""
+    """The number of the refund that the request is about; empty if it is about none."""
     about = re.fullmatch(r"/approvals/([1-9][0-9]{0,17})(?:/decision)?", request.url.path, re.ASCII)
     return about[1] if about else ""
 
 
 async def closed(desk: Desk, request: Request, error: ClosedError) -> Response:
-    """403: nobody can sign in here; what to configure."""
+    """403: nobody can sign in here. The page says what to configure."""
     return desk.respond("closed.html", None, 403, page="", why=str(error))
 
 
 async def signed_out(desk: Desk, request: Request, error: SignedOutError) -> Response:
-    """To the sign-in page, and from there back to the refund that was wanted, by its number."""
+    """A redirect to the sign-in page, which leads back to the refund that was wanted."""
     if request.url.path == "/approvals/waiting":
         return PlainTextResponse("Signed out.", 403)
     refund = _refund(request)
@@ -47,23 +47,22 @@ async def signed_out(desk: Desk, request: Request, error: SignedOutError) -> Res
 
 
 async def forged(desk: Desk, request: Request, error: ForgedError) -> Response:
-    """403: a form of another session, or of another site."""
+    """403: the form was made for another session, or another site sent it."""
     return _message(
-        desk, 403, "Nothing was done",
+        desk,
+        403,
+        "Nothing was done",
         "This form belongs to an earlier session. Open the page again; what you typed should still be there.",
         "If it happens every time: the desk needs cookies and, outside dev mode, https.",
         refund=_refund(request),
-    )  # fmt: skip
+    )
 
 
-async def away(desk: Desk, request: Request, error: Exception) -> Response:
+async def database_error(desk: Desk, request: Request, error: Exception) -> Response:
     """503: the database does not answer, or has no tables yet."""
-    log_away(error)
-    return _message(
-        desk, 503, "The desk cannot reach its database",
-        "Nothing is lost: every request and every recorded decision is kept. Reload this page in a moment.",
-        headers={"retry-after": "5"},
-    )  # fmt: skip
+    log_database_error(error)
+    kept = "Nothing is lost: every request and every recorded decision is kept. Reload this page in a moment."
+    return _message(desk, 503, "The desk cannot reach its database", kept, headers={"retry-after": "5"})
 
 
 async def missing(desk: Desk, request: Request, error: Any) -> Response:
@@ -72,19 +71,24 @@ async def missing(desk: Desk, request: Request, error: Any) -> Response:
 
 
 async def refused(desk: Desk, request: Request, error: Any) -> Response:
-    """A request that no page of the desk makes: 400, 405 or 413."""
+    """400, 405 or 413: no page of the desk sends such a request."""
     return _message(desk, error.status_code, "This is not how it works", "Nothing was done.", headers=error.headers)
 
 
 async def broken(desk: Desk, request: Request, error: Exception) -> Response:
-    """500: a mistake in the desk; the server's log has it."""
-    return _message(
-        desk, 500, "Something went wrong", "The log has the details. A decision counts only if its request says so."
-    )
+    """500: a mistake in the desk itself. The server's log has it."""
+    said = "The log has the details. A decision counts only if its request says so."
+    return _message(desk, 500, "Something went wrong", said)
 
 
 PAGES: dict[int | type[Exception], Page] = {
-    **{ClosedError: closed, SignedOutError: signed_out, ForgedError: forged, Exception: broken},
-    **{400: refused, 404: missing, 405: refused, 413: refused},
-    **dict.fromkeys(queries.AWAY, away),
+    ClosedError: closed,
+    SignedOutError: signed_out,
+    ForgedError: forged,
+    **dict.fromkeys(queries.DATABASE_ERRORS, database_error),
+    Exception: broken,
+    400: refused,
+    404: missing,
+    405: refused,
+    413: refused,
 }

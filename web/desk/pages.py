@@ -15,12 +15,15 @@ from web.desk import queries
 from web.desk.rendering import render
 from web.desk.sign_in import SignIn, Visitor
 
-# How many cards a page may ask about at once: its own, and those that came while it was open.
+# The most cards that an open page can ask about: those it was loaded with, and those that came since.
 SHOWN_MAX = 200
+# How long the reviewer's sentence for the customer can be.
+NOTE_MAX_CHARS = 1000
+FILTER_MAX_CHARS = 200
 
 
 class Problem(NamedTuple):
-    """What has to be corrected in a form: the field and a sentence."""
+    """What has to be corrected in a form: the field, and a sentence about it."""
 
     field: str
     text: str
@@ -41,8 +44,13 @@ class Desk:
         headers: Mapping[str, str] | None = None,
         **context: Any,
     ) -> Response:
-        """A page for this visitor; a new one gets the cookie."""
-        context |= {"visitor": visitor, "open_to_all": self.sign_in.open_to_all, "nonce": secrets.token_urlsafe}
+        """A page for this visitor, with the cookie if the visitor is new."""
+        context |= {
+            "visitor": visitor,
+            "open_to_all": self.sign_in.open_to_all,
+            "nonce": secrets.token_urlsafe,
+            "note_max_chars": NOTE_MAX_CHARS,
+        }
         response = render(template, context, status, headers)
         if visitor is not None:
             self.sign_in.set_cookie(response, visitor)
@@ -74,7 +82,7 @@ async def waiting(desk: Desk, request: Request) -> Response:
 
 
 async def changes(desk: Desk, request: Request) -> Response:
-    """GET /approvals/waiting, for a page that is open: cards, and what became of those it shows; 304 if nothing did."""
+    """GET /approvals/waiting, which an open page polls: new cards, and what became of those in `shown`; else 304."""
     visitor = await desk.sign_in.reviewer(request)
     version, _ = await queries.version()
     etag = f'W/"{version}"'
@@ -83,28 +91,35 @@ async def changes(desk: Desk, request: Request) -> Response:
     listed = request.query_params.get("shown", "").split(",", SHOWN_MAX)[:SHOWN_MAX]
     shown = [refund_id for refund_id in map(number, listed) if refund_id is not None]
     closed = await queries.no_longer_waiting(shown)
-    nothing: tuple[list[dict[str, Any]], bool] = ([], False)
-    after = number(request.query_params.get("after", ""))
-    rows, more = await queries.waiting(after) if "list" in request.query_params else nothing
+    rows: list[dict[str, Any]] = []
+    more = False
+    if "list" in request.query_params:
+        rows, more = await queries.waiting(number(request.query_params.get("after", "")))
     return desk.respond(
         "changes.html", visitor, headers={"etag": etag}, rows=rows, more=more, closed=closed, shown=shown
     )
 
 
 async def one(desk: Desk, request: Request) -> Response:
-    """GET /approvals/{refund_id}: one refund, with the form while it waits, else with the decision."""
+    """GET /approvals/{refund_id}: one refund, with the form while it waits and with the decision afterwards."""
     visitor = await desk.sign_in.reviewer(request)
     refund_id = number(request.path_params["refund_id"])
     return await page_of(desk, visitor, refund_id, said=request.query_params.get("said", ""))
 
 
 async def page_of(
-    desk: Desk, visitor: Visitor, refund_id: int | None, *, said: str = "", typed: Mapping[str, str] | None = None,
+    desk: Desk,
+    visitor: Visitor,
+    refund_id: int | None,
+    *,
+    said: str = "",
+    typed: Mapping[str, str] | None = None,
     problem: Problem | None = None,
-) -> Response:  # fmt: skip
-    """A refund's page; with a `problem`, of which what was `typed` has to be corrected, as 422.
+) -> Response:
+    """A refund's page. With a `problem` its status is 422, and the form has what was `typed`, to be corrected.
 
-    `said` names what became of a decision. It is believed only as far as the row agrees: a link can say anything.
+    `said` is what became of a decision. The page believes it only as far as the row agrees, because anybody can write a
+    link that says it.
     """
     row = await queries.one(refund_id) if refund_id else None
     if row is None or refund_id is None:
@@ -112,10 +127,19 @@ async def page_of(
     by_visitor = row["decided_by"] == visitor.name
     version, next_id = await queries.version()
     return desk.respond(
-        "one.html", visitor, 422 if problem else 200, page="one", row=row,
-        history=await queries.history(refund_id), said=said if by_visitor or "recorded" not in said else "",
-        by_visitor=by_visitor, typed=typed or {}, problem=problem, next_id=next_id, version=version,
-    )  # fmt: skip
+        "one.html",
+        visitor,
+        422 if problem else 200,
+        page="one",
+        row=row,
+        history=await queries.history(refund_id),
+        said=said if by_visitor or "recorded" not in said else "",
+        by_visitor=by_visitor,
+        typed=typed or {},
+        problem=problem,
+        next_id=next_id,
+        version=version,
+    )
 
 
 async def decided(desk: Desk, request: Request) -> Response:
@@ -126,19 +150,27 @@ async def decided(desk: Desk, request: Request) -> Response:
 
 
 async def audit(desk: Desk, request: Request) -> Response:
-    """GET /approvals/audit: the audit trail, newest first, of a customer, a run, an action, or any of them."""
+    """GET /approvals/audit: the audit trail, newest first, of one customer, run or action, or of all of them."""
     visitor = await desk.sign_in.reviewer(request)
-    chosen = {name: request.query_params.get(name, "").strip()[:200] for name in ("customer", "run", "action")}
+    chosen = {
+        name: request.query_params.get(name, "").strip()[:FILTER_MAX_CHARS] for name in ("customer", "run", "action")
+    }
     given = {name: value for name, value in chosen.items() if value}
     if chosen["action"] not in {"", *queries.AUDIT_ACTIONS}:
         raise HTTPException(404)
     before = number(request.query_params.get("before", ""))
     rows, more = await queries.audit(given.get("customer"), given.get("run"), given.get("action"), before)
-    older = urlencode({**given, "before": rows[-1]["id"]}) if more else ""
     return desk.respond(
-        "audit.html", visitor, page="audit", rows=rows, older=older, chosen=chosen,
-        newest=urlencode(given), paged=before is not None, actions=queries.AUDIT_ACTIONS,
-    )  # fmt: skip
+        "audit.html",
+        visitor,
+        page="audit",
+        rows=rows,
+        older=urlencode({**given, "before": rows[-1]["id"]}) if more else "",
+        newest=urlencode(given),
+        paged=before is not None,
+        chosen=chosen,
+        actions=queries.AUDIT_ACTIONS,
+    )
 
 
 async def audit_entry(desk: Desk, request: Request) -> Response:

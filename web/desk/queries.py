@@ -1,5 +1,7 @@
-"""What the desk reads: nothing is counted, every page is one index range, and a page is the same number of queries
-however many requests it shows.
+"""What the desk reads from the database.
+
+No query counts rows, and each page of a list is one range of an index, so that long tables do not make a page slow. A
+page takes the same number of queries however many requests it shows.
 """
 
 import json
@@ -9,17 +11,18 @@ import asyncpg
 
 from db import DROPPED, AuditAction, clean, fetch
 
-# What a database that is away, full, or not migrated raises.
-AWAY = (*DROPPED, asyncpg.PostgresError)
+# What asyncpg raises for a database that does not answer, has no connection left, or has no tables yet.
+DATABASE_ERRORS = (*DROPPED, asyncpg.PostgresError)
 
 PAGE = 25
 AUDIT_PAGE = 50
 AUDIT_ACTIONS = get_args(AuditAction)
-# An email may have 100,000 characters. In a list its beginning is enough; a page of its own shows all of it.
+# An email may have 100,000 characters. A list shows the beginning of it, and the page of its request the whole.
 PREVIEW_CHARS = 4_000
+WHOLE_CHARS = 1_000_000
 EARLIER_MAX = 10
 
-# The refund, its customer, the email that asked, and what this customer and this order were refunded before.
+# The refund, its customer, the email that asked for it, and what was refunded before: to this customer, of this order.
 _REQUEST = """
 select r.*, c.email, c.tier, m.created_at as received_at, length(m.detail->>'email_text') as email_chars,
        left(m.detail->>'email_text', $1) as email_text,
@@ -39,22 +42,27 @@ left join lateral (
           order by settled_at desc limit $2) newest
 ) earlier (refunds) on true
 """
+# A refund with the seconds until it expires, for the words that say what became of it.
+_REFUND = "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"
 
 
 async def waiting(after: int | None = None) -> tuple[list[dict[str, Any]], bool]:
-    """A page of undecided refunds, soonest deadline first, from behind refund `after`; whether more follow."""
-    position = "and (r.expires_at, r.id) > ((select expires_at from refunds where id = $4), $4)"
-    rows = await fetch(
-        f"{_REQUEST} where r.status = 'pending' and r.expires_at > now() {position if after else ''}"
-        " order by r.expires_at, r.id limit $3",
-        PREVIEW_CHARS, EARLIER_MAX, PAGE + 1, *([after] if after else []),
-    )  # fmt: skip
+    """A page of undecided refunds, soonest deadline first, and whether more follow.
+
+    With `after` it begins behind the refund of that id.
+    """
+    query = f"{_REQUEST} where r.status = 'pending' and r.expires_at > now()"
+    arguments = [PREVIEW_CHARS, EARLIER_MAX, PAGE + 1]
+    if after is not None:
+        query += " and (r.expires_at, r.id) > ((select expires_at from refunds where id = $4), $4)"
+        arguments.append(after)
+    rows = await fetch(f"{query} order by r.expires_at, r.id limit $3", *arguments)
     return [_with_earlier(row) for row in rows[:PAGE]], len(rows) > PAGE
 
 
 async def one(refund_id: int) -> dict[str, Any] | None:
     """One refund, decided or not, with the whole email."""
-    rows = await fetch(f"{_REQUEST} where r.id = $3", 1_000_000, EARLIER_MAX, refund_id)
+    rows = await fetch(f"{_REQUEST} where r.id = $3", WHOLE_CHARS, EARLIER_MAX, refund_id)
     return _with_earlier(rows[0]) if rows else None
 
 
@@ -63,7 +71,7 @@ def _with_earlier(row: dict[str, Any]) -> dict[str, Any]:
 
 
 async def history(refund_id: int) -> list[dict[str, Any]]:
-    """What happened to a refund, refused decisions too: event, actor, why, at; the newest 200, oldest first."""
+    """What happened to a refund, refused decisions included: event, actor, why, at. The newest 200, oldest first."""
     rows = await fetch(
         "select event, actor, why, at from refund_history where refund_id = $1 order by id desc limit 200", refund_id
     )
@@ -71,7 +79,7 @@ async def history(refund_id: int) -> list[dict[str, Any]]:
 
 
 async def version() -> tuple[str, int | None]:
-    """A text that is another one once a refund changed or ran out of time; the id of the refund that is due next."""
+    """A text that changes whenever a refund changes or runs out of time, and the id of the refund that is due next."""
     [row] = await fetch(
         "select coalesce((select max(id) from refund_history), 0) as changes,"
         " (select id from refunds where status = 'pending' and expires_at > now()"
@@ -83,14 +91,12 @@ async def version() -> tuple[str, int | None]:
 async def no_longer_waiting(refund_ids: list[int]) -> list[dict[str, Any]]:
     """Those of these refunds that cannot be decided any more."""
     return await fetch(
-        "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"
-        " where id = any($1) and (status <> 'pending' or expires_at <= now()) order by id",
-        refund_ids,
+        f"{_REFUND} where id = any($1) and (status <> 'pending' or expires_at <= now()) order by id", refund_ids
     )
 
 
 async def without_outcome() -> list[dict[str, Any]]:
-    """Payments that were begun ten minutes ago or earlier and whose provider has not answered; the oldest 20."""
+    """Payments that were begun at least ten minutes ago and that the provider has not answered; the oldest 20."""
     return await fetch(
         "select id, customer_id, order_id, approved_cents, payment_started_at from refunds where status = 'approved'"
         " and payment_started_at < now() - interval '10 minutes' order by payment_started_at limit 20"
@@ -98,46 +104,47 @@ async def without_outcome() -> list[dict[str, Any]]:
 
 
 async def decided(before: int | None = None) -> tuple[list[dict[str, Any]], bool]:
-    """A page of decided refunds, newest decision first, from behind refund `before`; whether more follow."""
-    position = "and (decided_at, id) < ((select decided_at from refunds where id = $2), $2)"
-    rows = await fetch(
-        "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"  # noqa: S608
-        f" where decision is not null {position if before else ''} order by decided_at desc, id desc limit $1",
-        PAGE + 1, *([before] if before else []),
-    )  # fmt: skip
+    """A page of decided refunds, newest decision first, and whether more follow.
+
+    With `before` it begins behind the refund of that id.
+    """
+    query = f"{_REFUND} where decision is not null"
+    arguments = [PAGE + 1]
+    if before is not None:
+        query += " and (decided_at, id) < ((select decided_at from refunds where id = $2), $2)"
+        arguments.append(before)
+    rows = await fetch(f"{query} order by decided_at desc, id desc limit $1", *arguments)
     return rows[:PAGE], len(rows) > PAGE
 
 
 async def audit(
     customer: str | None, run: str | None, action: str | None, before: int | None
 ) -> tuple[list[dict[str, Any]], bool]:
-    """A page of the audit trail, newest first, from behind row `before`; whether more follow. None is any."""
+    """A page of the audit trail, newest first, and whether more follow. None means any.
+
+    With `before` it begins behind the row of that id.
+    """
+    chosen = {"customer_id": customer, "run_id": run, "action": action}
+    given = {column: clean(value) for column, value in chosen.items() if value is not None}
     # The indexes of the filters are in the order of id + 0; migrations/0003_approval_desk.sql says why.
-    key = "id" if customer is run is action is None else "id + 0"
-    filters = {"customer_id =": customer, "run_id =": run, "action =": action, f"{key} <": before}
-    given = [(column, clean(value)) for column, value in filters.items() if value is not None]
-    where = " and ".join(f"{column} ${number}" for number, (column, _) in enumerate(given, 3))
+    order = "id + 0" if given else "id"
+    arguments = [AUDIT_PAGE + 1, PREVIEW_CHARS, *given.values()]
+    conditions = [f"{column} = ${number}" for number, column in enumerate(given, 3)]
+    if before is not None:
+        arguments.append(before)
+        conditions.append(f"{order} < ${len(arguments)}")
+    where = f"where {' and '.join(conditions)}" if conditions else ""
     rows = await fetch(
         "select id, action, customer_id, run_id, created_at, left(detail::text, $2) as detail,"  # noqa: S608
-        f" length(detail::text) as detail_chars from audit_log {'where ' if where else ''}{where}"
-        f" order by {key} desc limit $1",
-        AUDIT_PAGE + 1, PREVIEW_CHARS, *(value for _, value in given),
-    )  # fmt: skip
+        f" length(detail::text) as detail_chars from audit_log {where} order by {order} desc limit $1",
+        *arguments,
+    )
     return rows[:AUDIT_PAGE], len(rows) > AUDIT_PAGE
 
 
 async def audit_entry(entry_id: int) -> dict[str, Any] | None:
     """One row of the audit trail with its whole detail."""
     rows = await fetch(
-        "select id, action, customer_id, run_id, created_at, detail, 0 as detail_chars from audit_log where id = $1",
-        entry_id,
+        "select id, action, customer_id, run_id, created_at, detail from audit_log where id = $1", entry_id
     )
     return rows[0] if rows else None
-
-
-async def not_applied() -> list[dict[str, Any]]:
-    """The id and request_id of every refund whose decision its run has not acted on; a day later it is given up."""
-    return await fetch(
-        "select id, request_id from refunds where settled_at is null and decision is not null"
-        " and payment_started_at is null and decided_at > now() - interval '1 day' order by id"
-    )

@@ -1,7 +1,8 @@
-"""Who is at the desk: sessions, the tokens that keep other sites from posting, and the pace of trying passwords.
+"""Who is at the desk: sessions, the tokens that keep other sites from posting forms, and limits on guessing passwords.
 
-A visitor has one random token in one cookie. Signed in, a row in Postgres knows the token's SHA-256; signing in and out
-replaces the token. The CSRF token of every form is an HMAC under it, so a form is worth nothing without the cookie.
+A visitor has one random token in one cookie. While the visitor is signed in, a row in Postgres has the token's SHA-256.
+Signing in makes a new token, signing out deletes the cookie. The CSRF token of every form is an HMAC with the visitor's
+token as its key, so that a form is worth nothing without the cookie.
 """
 
 import hashlib
@@ -21,24 +22,26 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 import db
+import settings
 from web.desk import reviewers
 
 SESSION = timedelta(hours=12)
-# Counted in this process; several processes allow several times as many.
+# Tries are counted in this process, so several processes allow several times as many.
 PER_ADDRESS = RateLimitItemPerMinute(30, 5, "address")
 PER_NAME = RateLimitItemPerMinute(10, 15, "name")
 DEV_REVIEWER = "dev-mode reviewer"
 LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
-# A tunnel on this machine connects from it, and may write our own name into the Host; the rest is what strangers say.
+# Proxies and tunnels add these headers. A request that came through a tunnel on this machine looks as if it came from
+# this machine, and may even have this machine's name as its Host.
 FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
 
 
 class ClosedError(Exception):
-    """The desk is not for this request; the text says what to configure."""
+    """The desk does not answer this request; the text says why."""
 
 
 class SignedOutError(Exception):
-    """There is no session, or no longer."""
+    """There is no session, or it has ended."""
 
 
 class ForgedError(Exception):
@@ -46,7 +49,7 @@ class ForgedError(Exception):
 
 
 class TooManyTriesError(Exception):
-    """Sign-in was tried too often."""
+    """Sign-in was tried too often; the next try is allowed after `seconds`."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(seconds)
@@ -55,7 +58,7 @@ class TooManyTriesError(Exception):
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody with a cookie, or about to get one; `name` is the reviewer's once the session is known."""
+    """Somebody with a cookie, or somebody new who is about to get one; `name` is set for a signed-in reviewer."""
 
     token: str
     name: str | None = None
@@ -63,19 +66,19 @@ class Visitor:
 
     @property
     def csrf(self) -> str:
-        """What every form of this visitor carries."""
+        """The CSRF token that is in every form of this visitor."""
         return hmac.digest(self.token.encode(), b"desk form", "sha256").hex()
 
 
 class SignIn:
-    """Signing in to one desk. `dev` without any reviewer configured: no sign-in, but only on this very machine.
+    """Signing in to one desk. With `dev` and no reviewer configured, whoever is on this machine needs no sign-in.
 
-    Raises ValueError for an unusable `REVIEWERS`.
+    Raises settings.SettingError for a REVIEWERS that cannot work.
     """
 
     def __init__(self, *, dev: bool) -> None:
         self.dev = dev
-        self.reviewers = reviewers.configured()
+        self.reviewers = settings.reviewers()
         self.open_to_all = dev and not self.reviewers
         self._check = reviewers.PasswordCheck(self.reviewers)
         self._tries = MovingWindowRateLimiter(MemoryStorage())
@@ -83,7 +86,7 @@ class SignIn:
         self._cookie = "desk" if dev else "__Host-desk"
 
     def visitor(self, request: Request) -> Visitor:
-        """Who asks, as far as the cookie says. Raises ClosedError where the desk is not open at all."""
+        """Who asks, as far as the cookie says. Raises ClosedError when the desk is not open to this request at all."""
         if self.open_to_all and not _from_this_machine(request):
             raise ClosedError("Without sign-in, the desk answers only to a browser on the machine it runs on.")
         if not self.open_to_all and not self.reviewers:
@@ -110,11 +113,10 @@ class SignIn:
         """Raise ForgedError unless this site's own page, rendered for this visitor, sent the form."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         if site is None and origin is not None:
-            # What is in front of us may speak https to the browser and http to us: hosts are compared, not schemes.
+            # Hosts are compared and not schemes, because a proxy may speak https to the browser and http to us.
             site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
-        if site not in {None, "same-origin"} or not hmac.compare_digest(
-            form.get("csrf", "").encode(), visitor.csrf.encode()
-        ):
+        is_ours = hmac.compare_digest(form.get("csrf", "").encode(), visitor.csrf.encode())
+        if site not in {None, "same-origin"} or not is_ours:
             raise ForgedError
 
     async def sign_in(self, request: Request, visitor: Visitor, name: str, password: str) -> Visitor | None:
@@ -131,8 +133,11 @@ class SignIn:
         await self.sign_out(visitor)
         await db.fetch(
             "insert into reviewer_sessions values ($1, $2, $3, now() + $4) on conflict do nothing",
-            _sha256(signed_in.token), name, reviewers.credential(self.reviewers[name]), SESSION,
-        )  # fmt: skip
+            _sha256(signed_in.token),
+            name,
+            reviewers.credential(self.reviewers[name]),
+            SESSION,
+        )
         return signed_in
 
     async def sign_out(self, visitor: Visitor) -> None:
@@ -145,9 +150,13 @@ class SignIn:
         """Give a new visitor the cookie."""
         if visitor.is_new:
             response.set_cookie(
-                self._cookie, visitor.token, max_age=int(SESSION.total_seconds()),
-                httponly=True, samesite="lax", secure=not self.dev,
-            )  # fmt: skip
+                self._cookie,
+                visitor.token,
+                max_age=int(SESSION.total_seconds()),
+                httponly=True,
+                samesite="lax",
+                secure=not self.dev,
+            )
 
     def delete_cookie(self, response: Response) -> None:
         """Take the cookie away."""
@@ -164,7 +173,10 @@ def _sha256(token: str) -> bytes:
 
 
 def _from_this_machine(request: Request) -> bool:
-    """A loopback address, nothing in between, and a Host by which no other name can lead here (DNS rebinding)."""
+    """Whether a browser on this machine asks, directly and by this machine's own name.
+
+    The name is checked because another site's name can be made to lead to this machine (DNS rebinding).
+    """
     if FORWARDED & set(request.headers):
         return False
     try:
@@ -175,7 +187,7 @@ def _from_this_machine(request: Request) -> bool:
 
 
 def _network(request: Request) -> str:
-    """The client's address; of IPv6 the network that one household has."""
+    """The client's address. Of an IPv6 address it is the /64 network, because one household has all of that."""
     address = request.client.host if request.client else ""
     try:
         parsed = ipaddress.ip_address(address)

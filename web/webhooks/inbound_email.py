@@ -1,7 +1,8 @@
-"""An email as its provider posts it, and the event that it becomes.
+"""An inbound email as its provider posts it, and the event that it becomes.
 
-Understood are Postmark's inbound webhook (https://postmarkapp.com/developer/webhooks/inbound-webhook) and a plain form
-for anything else: {"from", "text" or "html", "message_id", "subject"?, "in_reply_to"?}. Attachments are left out.
+Two forms are understood: Postmark's inbound webhook (https://postmarkapp.com/developer/webhooks/inbound-webhook), and a
+plain form for everything else, {"from", "text" or "html", "message_id", "subject"?, "in_reply_to"?}. Attachments are
+left out.
 """
 
 import re
@@ -11,23 +12,25 @@ from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_pascal
 
 import db
+from outbound.mail import message_ids, shortened
 from web import Event
 from web.webhooks import html_text
+from web.webhooks.endpoint import EventId
 
 TEXT_MAX_BYTES = 100_000
 ADDRESS_MAX_CHARS = 320
 SUBJECT_MAX_CHARS = 500
 HEADER_MAX_CHARS = 20_000
 MAX_HEADERS = 500
-MAX_REFERENCES = 20
 CUT = "\n(The email was longer; the rest was left out.)"
 EMPTY = "(The email had no text.)"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-# With or without the sender's name before it. Whatever is more than that is no customer's address.
+# An address as a From header has it, with or without a name before it. It is wider than settings.ADDRESS on purpose:
+# whoever is in the table of customers is found, even one whose address no reply could be sent to.
 ADDRESS = re.compile(r"""(?:[^<>\r\n]*<)?([^\s@<>()[\],;:"\\]+@[^\s@<>()[\],;:"\\]+)>?""")
-MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 ROBOTS = {"mailer-daemon", "postmaster"}
-# None is sent by a person's mail program (https://www.rfc-editor.org/rfc/rfc3834 and customs older than it).
+# Headers, in lower case, that no person's mail program sends with these values. Some are from RFC 3834
+# (https://www.rfc-editor.org/rfc/rfc3834), the others are older customs.
 AUTOMATIC = {
     "auto-submitted": re.compile(r"(?!\s*no\b)"),
     "x-auto-response-suppress": re.compile(r"(?s).*\b(all|oof|autoreply)\b"),
@@ -40,8 +43,8 @@ AUTOMATIC = {
 }
 
 
-def _harmless(value: Any) -> Any:
-    """What is worth reading of a text, as Postgres can store it: no email is refused for half a surrogate pair."""
+def _cleaned(value: Any) -> Any:
+    """A text as Postgres can store it, cut to what is read at most; no email is refused for half a surrogate pair."""
     if value is None:
         return ""
     return db.clean(value[: html_text.MAX_CHARS + 1]) if isinstance(value, str) else value
@@ -51,10 +54,7 @@ def _first_headers(value: Any) -> Any:
     return value[:MAX_HEADERS] if isinstance(value, list) else value
 
 
-Text = Annotated[str, BeforeValidator(_harmless), WithJsonSchema({"type": ["string", "null"]})]
-# The id of the event, unchanged, because a redelivery must have the same.
-EVENT_ID = r"^[!-~]{1,200}$"
-EventId = Annotated[str, Field(pattern=EVENT_ID)]
+Text = Annotated[str, BeforeValidator(_cleaned), WithJsonSchema({"type": ["string", "null"]})]
 
 
 class _Posted(BaseModel):
@@ -100,7 +100,7 @@ class PlainEmail(BaseModel):
 
 
 def parse(posted: dict[str, Any]) -> PostmarkEmail:
-    """Either form as Postmark's. Raises pydantic.ValidationError for neither."""
+    """Either form, as if Postmark had posted it. Raises pydantic.ValidationError for anything else."""
     if "MessageID" in posted or "FromFull" in posted:
         return PostmarkEmail.model_validate(posted)
     plain = PlainEmail.model_validate(posted)
@@ -117,9 +117,10 @@ def parse(posted: dict[str, Any]) -> PostmarkEmail:
 
 
 async def to_event(email: PostmarkEmail) -> Event:
-    """`customer/email.received` from a customer, `customer/email.unmatched` with a reason for a person to look at.
+    """`customer/email.received` for an email from a customer; else `customer/email.unmatched`, for a person to look at.
 
-    Reads the customers. An automatic reply is never answered: two that answer each other never stop.
+    Reads the table of customers. An automatic reply counts as unmatched, because two programs that answer each other
+    never stop.
     """
     headers = [(header.name.strip().lower(), header.value[:HEADER_MAX_CHARS]) for header in email.headers]
     sender = address(email.from_full.email or email.from_)
@@ -139,36 +140,36 @@ async def to_event(email: PostmarkEmail) -> Event:
             name="customer/email.unmatched",
             data={"from": said, "subject": subject, "email_text": text, "reason": reason},
         )
-    # What a reply has to name so that mail programs show it in the thread (RFC 5322, 3.6.4).
-    first = dict(reversed(headers))
-    own = message_ids(first.get("message-id", ""))
-    thread = message_ids(first.get("references", "")) or message_ids(first.get("in-reply-to", ""))
+    # A reply has to name these ids, so that mail programs show it in the thread (RFC 5322, 3.6.4).
+    first = dict(reversed(headers))  # of two headers with the same name, the first one counts
+    own = message_ids(first.get("message-id"))
+    thread = message_ids(first.get("references")) or message_ids(first.get("in-reply-to"))
     data = {
         "customer_id": customers[0]["id"],
         "email_text": text,
         "message_id": own[0] if own else email.message_id,
         "subject": subject,
-        "references": " ".join([*thread[:1], *thread[1:][-(MAX_REFERENCES - 1) :]]),
+        "references": " ".join(shortened(thread)),
     }
     data = {name: value for name, value in data.items() if value}
     return Event(id=email.message_id, name="customer/email.received", data=data)
 
 
 def address(said: str) -> str:
-    """The one address in a From, or nothing when it is not a plain one that a customer could have."""
+    """The one address in a From header; empty when there is none, or more than one."""
     found = ADDRESS.fullmatch(said) if len(said) <= ADDRESS_MAX_CHARS else None
     return found[1] if found else ""
 
 
 def is_automatic(headers: list[tuple[str, str]], sender: str) -> bool:
     """Whether a program wrote this: an out-of-office notice, a bounce, a newsletter."""
-    return sender.partition("@")[0].lower() in ROBOTS or any(
-        name in AUTOMATIC and AUTOMATIC[name].match(value.lower()) for name, value in headers
-    )
+    if sender.partition("@")[0].lower() in ROBOTS:
+        return True
+    return any(name in AUTOMATIC and AUTOMATIC[name].match(value.lower()) for name, value in headers)
 
 
 def body(email: PostmarkEmail) -> str:
-    """The email's text, or what its HTML shows, at most 100,000 bytes of UTF-8 with a last line saying what was cut."""
+    """The email's text, or what its HTML shows: at most 100,000 bytes of UTF-8; a last line says if it was cut."""
     text, whole = email.text_body, True
     if not text.strip():
         text, whole = html_text.text_of(email.html_body)
@@ -180,10 +181,6 @@ def body(email: PostmarkEmail) -> str:
 
 
 def one_line(text: str, limit: int) -> str:
-    """At most `limit` characters without line breaks or anything else that is not printed."""
-    return "".join(letter for letter in " ".join(text[:HEADER_MAX_CHARS].split()) if letter.isprintable())[:limit]
-
-
-def message_ids(header: str) -> list[str]:
-    """The message ids in a header, in angle brackets."""
-    return MESSAGE_ID.findall(header)
+    """At most `limit` printable characters of a header, on one line."""
+    words = " ".join(text[:HEADER_MAX_CHARS].split())
+    return "".join(letter for letter in words if letter.isprintable())[:limit]

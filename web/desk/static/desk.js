@@ -1,11 +1,12 @@
-// What the desk can do beyond its forms: updates while it is open, keys, drafts, times in words. It works without.
+// What a browser adds to the desk: updates while a page is open, keys, drafts, times in words. The desk works without it.
 "use strict";
 
 const POLL_MS = 3000;
 const RETRY_MS = 10000;
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-const stored = (storage, act) => { try { return act(window[storage]); } catch { return null; } }; // May be switched off.
+// A browser may forbid storage; then null.
+const stored = (storage, act) => { try { return act(window[storage]); } catch { return null; } };
 
 // Times in words, next to the absolute ones.
 
@@ -33,7 +34,7 @@ function showTimes() {
   }
 }
 
-// Drafts: what is typed outlives a reload and a sign-in, in this tab only.
+// Drafts: what was typed is still there after a reload or a sign-in, in this tab only.
 
 const draftOf = (form) => `draft ${new URL(form.action).pathname}`;
 
@@ -62,7 +63,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.matches("[data-sign-out]")) stored("sessionStorage", (storage) => storage.clear());
   if (!form.matches("[data-decide]")) return;
-  // One click is one decision; the server holds to that too.
+  // A double click sends the form once. The server would count it as one decision, too.
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
 });
@@ -90,7 +91,7 @@ function notice(id) {
 function closeCard(card, news) {
   const form = $("form[data-decide]", card);
   card.dataset.state = news.dataset.state;
-  // A page of its own shows the history too.
+  // Without a form it is the page of one decided refund, which shows the history as well: load all of it anew.
   if (!form) return location.reload();
   card.classList.add("done");
   $("fieldset", form).disabled = true;

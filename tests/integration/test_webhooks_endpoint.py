@@ -13,23 +13,25 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.providers import AUTH, CONTACT_CREATED, POSTMARK, SETTINGS, Doors, basic
+from tests.providers import AUTH, POSTMARK, REFUND, SETTINGS, Webhooks, basic, stripe_event
 from tests.serving import listening
 from web.webhooks import routes
 
-FORM = {"stripe": "/webhooks/stripe", "generic": "/webhooks/generic/crm", "email": "/webhooks/email"}
+PATHS = {"stripe": "/webhooks/stripe", "email": "/webhooks/email"}
 
 
 @pytest.fixture(params=["httptools", "h11"])
-async def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Doors, int]]:
-    """The doors, in as much of a hurry as a test is, behind each of uvicorn's two ways to read HTTP."""
+async def served(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Webhooks, int]]:
+    """The webhooks, in as much of a hurry as a test is, behind each of uvicorn's two ways to read HTTP."""
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
-    for name in ("EMAIL", "STRIPE", "GENERIC"):
+    for name in ("EMAIL", "STRIPE"):
         monkeypatch.setattr(routes, name, replace(getattr(routes, name), seconds=0.3))
-    doors = Doors()
-    async with listening(doors.app, http=request.param) as url:
-        yield doors, urlsplit(url).port or 0
+    webhooks = Webhooks()
+    async with listening(webhooks.app, http=request.param) as url:
+        yield webhooks, urlsplit(url).port or 0
 
 
 async def exchange(port: int, path: str, headers: dict[str, Any], *chunks: bytes, then_wait: bool = True) -> bytes:
@@ -53,80 +55,81 @@ async def exchange(port: int, path: str, headers: dict[str, Any], *chunks: bytes
     return answer
 
 
-@pytest.mark.parametrize("door", FORM)
+@pytest.mark.parametrize("webhook", PATHS)
 async def test_a_declared_size_above_the_bound_is_refused_before_a_byte_of_it(
-    served: tuple[Doors, int], door: str
+    served: tuple[Webhooks, int], webhook: str
 ) -> None:
-    doors, port = served
-    bound = getattr(routes, door.upper()).max_bytes
+    webhooks, port = served
+    bound = getattr(routes, webhook.upper()).max_bytes
     for size in (bound + 1, 10**18):
-        answer = await exchange(port, FORM[door], {"content-length": size})
+        answer = await exchange(port, PATHS[webhook], {"content-length": size})
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"connection: close" in answer.lower()
-    assert doors.sent == []
+    assert webhooks.sent == []
 
 
-@pytest.mark.parametrize("door", ["stripe", "generic"])
 async def test_a_body_of_undeclared_size_is_refused_when_it_passes_the_bound(
-    served: tuple[Doors, int], door: str, caplog: pytest.LogCaptureFixture
+    served: tuple[Webhooks, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    doors, port = served
+    webhooks, port = served
     piece = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     # Seventeen pieces are beyond the bound; the end never comes.
-    answer = await exchange(port, FORM[door], {"transfer-encoding": "chunked"}, *[piece] * 17)
+    answer = await exchange(port, PATHS["stripe"], {"transfer-encoding": "chunked"}, *[piece] * 17)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert [record.message for record in caplog.records if record.name == "customer-support"] == [
-        f"Refused at the {door} door with 413: the body has more than 1000000 bytes"
+        "Refused at the stripe webhook with 413: the body has more than 1000000 bytes"
     ]
-    assert doors.sent == []
+    assert webhooks.sent == []
 
 
-@pytest.mark.parametrize("door", FORM)
+@pytest.mark.parametrize("webhook", PATHS)
 @pytest.mark.parametrize("pieces", [[], [b"{"], [b"{", b'"a"', b": "]], ids=["silent", "begins", "drips"])
 async def test_a_sender_that_takes_too_long_is_refused_and_hung_up_on(
-    served: tuple[Doors, int], door: str, pieces: list[bytes]
+    served: tuple[Webhooks, int], webhook: str, pieces: list[bytes]
 ) -> None:
-    doors, port = served
-    answer = await exchange(port, FORM[door], {"content-length": 1000}, *pieces)
+    webhooks, port = served
+    answer = await exchange(port, PATHS[webhook], {"content-length": 1000}, *pieces)
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert doors.sent == []
+    assert webhooks.sent == []
 
 
-@pytest.mark.parametrize("door", FORM)
+@pytest.mark.parametrize("webhook", PATHS)
 async def test_a_sender_that_hangs_up_leaves_no_event_and_no_traceback(
-    served: tuple[Doors, int], door: str, caplog: pytest.LogCaptureFixture
+    served: tuple[Webhooks, int], webhook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doors, port = served
+    webhooks, port = served
     with caplog.at_level(logging.INFO):
-        await exchange(port, FORM[door], {"content-length": 1000}, b'{"a": ', then_wait=False)
+        await exchange(port, PATHS[webhook], {"content-length": 1000}, b'{"a": ', then_wait=False)
         for _ in range(200):
             if "hung up" in caplog.text:
                 break
             await asyncio.sleep(0.01)
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
-        f"Refused at the {door} door with 400: the caller hung up before the body was complete"
+        f"Refused at the {webhook} webhook with 400: the caller hung up before the body was complete"
     ]
-    assert doors.sent == []
+    assert webhooks.sent == []
 
 
-async def test_a_wrong_password_is_refused_before_the_body_is_read(served: tuple[Doors, int]) -> None:
-    doors, port = served
+async def test_a_wrong_password_is_refused_before_the_body_is_read(served: tuple[Webhooks, int]) -> None:
+    webhooks, port = served
     headers = {"authorization": "Basic eDp5", "content-length": 1000, "connection": "close"}
-    assert (await exchange(port, FORM["email"], headers)).startswith(b"HTTP/1.1 401 ")
-    assert doors.sent == []
+    assert (await exchange(port, PATHS["email"], headers)).startswith(b"HTTP/1.1 401 ")
+    assert webhooks.sent == []
 
 
 async def test_a_body_just_within_the_bound_passes(monkeypatch: pytest.MonkeyPatch, database: None) -> None:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
-    doors = Doors()
-    for path, message in ((doors.service, CONTACT_CREATED), (doors.email, POSTMARK)):
-        bound = routes.GENERIC.max_bytes if path == doors.service else routes.EMAIL.max_bytes
+    webhooks = Webhooks()
+    for post, message, bound in (
+        (webhooks.stripe, stripe_event("refund.failed", REFUND), routes.STRIPE.max_bytes),
+        (webhooks.email, POSTMARK, routes.EMAIL.max_bytes),
+    ):
         whole = padded(message, bound)
         assert len(whole) == bound
-        assert (await path(whole)).status_code == 200
-        assert (await path(whole + b" ")).status_code == 413
-    assert len(doors.sent) == 2
+        assert (await post(whole)).status_code == 200
+        assert (await post(whole + b" ")).status_code == 413
+    assert len(webhooks.sent) == 2
 
 
 def padded(message: dict[str, Any], size: int) -> bytes:
@@ -137,8 +140,8 @@ def padded(message: dict[str, Any], size: int) -> bytes:
 async def test_a_length_that_is_no_number_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
-    doors = Doors()
+    webhooks = Webhooks()
     for length in ("x", "9" * 5000, "1 2", "\u0663x"):
-        answer = await doors.post("/webhooks/stripe", b"{}", {"content-length": length})
+        answer = await webhooks.post("/webhooks/stripe", b"{}", {"content-length": length})
         assert answer.status_code in {400, 413}, length
-    assert doors.sent == []
+    assert webhooks.sent == []

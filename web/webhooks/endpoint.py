@@ -1,6 +1,6 @@
-"""What every door does with a request before and after it looks at the message: bound, parse, refuse, hand over.
+"""What every webhook does around its own work: read the body within bounds, parse it, refuse it, send the event.
 
-A refusal is logged once, with the door and the reason, and neither repeats anything that the caller sent.
+Every refusal is logged once, with the webhook and the reason. Neither the log nor the answer repeats what was sent.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import fastapi
 import pydantic
@@ -16,38 +16,45 @@ import pydantic
 from web import Event, Send
 
 T = TypeVar("T")
-MAX_DEPTH = 64
 RETRY_AFTER_SECONDS = 30
+# The provider's id becomes the event's id unchanged, so that a repeated delivery is the same event.
+EventId = Annotated[str, pydantic.Field(pattern=r"^[!-~]{1,200}$")]
 logger = logging.getLogger("customer-support")
 
 
 @dataclass(frozen=True)
-class Door:
-    """One way in: its name for the log, the size of a body that it takes in bytes, and the time for all of it."""
+class Endpoint:
+    """One webhook: its name in the log, the largest body it reads in bytes, and the seconds it waits for the body."""
 
     name: str
     max_bytes: int = 1_000_000
     seconds: float = 10
 
     def refusal(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> fastapi.HTTPException:
-        """Log the refusal and return it, to be raised."""
-        logger.warning("Refused at the %s door with %d: %s", self.name, status, reason)
+        """Log the refusal and return it, for the caller to raise."""
+        logger.warning("Refused at the %s webhook with %d: %s", self.name, status, reason)
         return fastapi.HTTPException(status, reason, dict(headers or {}))
 
-    def closed(self, setting: str) -> fastapi.HTTPException:
-        """503 for a door that is not configured: the provider repeats, so nothing is lost until it is."""
+    def not_configured(self, setting: str) -> fastapi.HTTPException:
+        """503 for a webhook without its setting. The provider repeats, so nothing is lost until it is set."""
         return self.refusal(503, f"not configured: set {setting}", {"Retry-After": "600"})
 
+    def unavailable(self, what: str, error: Exception) -> fastapi.HTTPException:
+        """503 with the time after which to repeat. Only the error's type is told: its text may hold a secret."""
+        reason = f"{what} ({type(error).__name__})"
+        return self.refusal(503, reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
     async def read(self, request: fastapi.Request) -> bytes:
-        """The body. Raises 413 above the bound, declared or received, and 408 when it takes too long."""
+        """The body. Raises 413 when it is or says it is too large, and 408 when it takes too long."""
         too_large = f"the body has more than {self.max_bytes} bytes"
-        # What of the body is still to come is not wanted.
+        # The connection is closed after a refusal, because the rest of the body would still come through it.
         hang_up = {"Connection": "close"}
         try:
-            if int(request.headers.get("content-length") or 0) > self.max_bytes:
-                raise self.refusal(413, too_large, hang_up)
+            declared = int(request.headers.get("content-length") or 0)
         except ValueError:
             raise self.refusal(400, "the Content-Length is not a number", hang_up) from None
+        if declared > self.max_bytes:
+            raise self.refusal(413, too_large, hang_up)
         body = bytearray()
         try:
             async with asyncio.timeout(self.seconds):
@@ -65,21 +72,20 @@ class Door:
         return bytes(body)
 
     def parse(self, body: bytes) -> dict[str, Any]:
-        """The JSON object in the body. Raises 400 for anything else, and for one that is nested too deeply."""
+        """The JSON object in the body. Raises 400 for anything else."""
         try:
-            value = json.loads(body)
-            if isinstance(value, dict) and not _too_deep(value):
-                return value
+            posted = json.loads(body)
         except RecursionError:
-            value = {}
-        # Not only JSONDecodeError: a number of 5,000 digits and text that is no UTF-8 are others.
+            raise self.refusal(400, "the body is nested too deeply") from None
+        # ValueError and not only JSONDecodeError, for text that is not UTF-8 and for a number of 5,000 digits.
         except ValueError:
             raise self.refusal(400, "the body is not JSON") from None
-        what = "nested too deeply" if isinstance(value, dict) else "not a JSON object"
-        raise self.refusal(400, f"the body is {what}")
+        if not isinstance(posted, dict):
+            raise self.refusal(400, "the body is not a JSON object")
+        return posted
 
-    def understood(self, read: Callable[[dict[str, Any]], T], posted: dict[str, Any]) -> T:
-        """What `read` makes of the JSON object. Raises 400 with the first field that is wrong, not with its value."""
+    def validated(self, read: Callable[[dict[str, Any]], T], posted: dict[str, Any]) -> T:
+        """What `read` makes of the JSON object. Raises 400 with the name of the first wrong field, not its value."""
         try:
             return read(posted)
         except pydantic.ValidationError as error:
@@ -92,22 +98,3 @@ class Door:
             await send([event])
         except Exception as error:
             raise self.unavailable("the event could not be sent", error) from None
-
-    def unavailable(self, what: str, error: Exception) -> fastapi.HTTPException:
-        """503 with the time after which to repeat; of the error only its type is told, its text may hold a secret."""
-        reason = f"{what} ({type(error).__name__})"
-        return self.refusal(503, reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _too_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return True

@@ -22,7 +22,7 @@ from inngest.connect import connect
 import settings
 from concepts import outside, shelf
 
-client = inngest.Inngest(app_id="concepts-connect", is_production=not settings.is_dev(), logger=shelf.client.logger)
+client = inngest.Inngest(app_id="concepts-connect", is_production=not settings.dev_mode(), logger=shelf.client.logger)
 
 
 @client.create_function(fn_id="answer-inside", trigger=inngest.TriggerEvent(event="concepts/connect.email"))

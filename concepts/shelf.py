@@ -8,4 +8,4 @@ from dotenv import load_dotenv
 import settings
 
 load_dotenv()
-client = inngest.Inngest(app_id="concepts", is_production=not settings.is_dev(), logger=logging.getLogger("concepts"))
+client = inngest.Inngest(app_id="concepts", is_production=not settings.dev_mode(), logger=logging.getLogger("concepts"))

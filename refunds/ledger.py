@@ -246,9 +246,12 @@ async def close_abandoned() -> int:
 
 
 async def decided_but_not_applied() -> list[dict[str, Any]]:
-    """The rows whose decision is older than a minute while their run has not acted on it: its wake-up may be lost."""
+    """The rows whose decision is older than a minute while their run has not acted on it: its wake-up may be lost.
+
+    They are 5,000 at most, because the engine takes no more events at once; the others follow when these are applied.
+    """
     return await fetch(
         "select id, request_id, decision from refunds"
         " where settled_at is null and decision is not null and payment_started_at is null"
-        " and decided_at between now() - interval '1 day' and now() - interval '1 minute' order by id"
+        " and decided_at between now() - interval '1 day' and now() - interval '1 minute' order by id limit 5000"
     )

@@ -121,15 +121,24 @@ def _issued(row: asyncpg.Record) -> dict[str, Any]:
     return {"status": "issued", "order_id": row["order_id"], "amount_cents": row["approved_cents"]}
 
 
+async def unfinished(most: int | None = None) -> list[dict[str, Any]]:
+    """The payments that were begun ten minutes ago or earlier and have no outcome: the run that began them is gone.
+
+    The oldest come first; `most` limits how many.
+    """
+    return await fetch(
+        "select * from refunds where status = 'approved' and payment_started_at < now() - interval '10 minutes'"
+        " order by payment_started_at, id limit $1",
+        most,
+    )
+
+
 async def finish_payments() -> int:
-    """Ask the provider again about payments whose outcome is open because the run that began them is gone.
+    """Ask the provider again about the unfinished payments.
 
     Returns how many there were. Raises what the provider raises, after all were asked.
     """
-    rows = await fetch(
-        "select * from refunds where status = 'approved' and payment_started_at < now() - interval '10 minutes'"
-        " order by id"
-    )
+    rows = await unfinished()
     facts = ("run_id", "call_id", "customer_id", "order_id", "amount_cents", "reason")
     outcomes = await asyncio.gather(*(issue(*(row[name] for name in facts)) for row in rows), return_exceptions=True)
     for outcome in outcomes:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
 
+from refunds import payments
 from web import Send
 from web.desk import queries
 from web.desk.rendering import render
@@ -17,6 +18,8 @@ from web.desk.sign_in import SignIn, Visitor
 
 # The most cards that an open page can ask about: those it was loaded with, and those that came since.
 SHOWN_MAX = 200
+# A list shows the oldest payments without an outcome.
+UNFINISHED_SHOWN = 20
 # How long the reviewer's sentence for the customer can be.
 NOTE_MAX_CHARS = 1000
 FILTER_MAX_CHARS = 200
@@ -68,7 +71,7 @@ async def waiting(desk: Desk, request: Request) -> Response:
     after = number(request.query_params.get("after", ""))
     version, _ = await queries.version()
     rows, more = await queries.waiting(after)
-    unanswered = await queries.without_outcome() if after is None else []
+    unanswered = await payments.unfinished(UNFINISHED_SHOWN) if after is None else []
     return desk.respond(
         "waiting.html",
         visitor,

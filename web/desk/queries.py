@@ -10,6 +10,7 @@ from typing import Any, get_args
 import asyncpg
 
 from db import DROPPED, AuditAction, clean, fetch
+from refunds.ledger import OTHER_PAYMENT_OF_THE_ORDER
 
 # What asyncpg raises for a database that does not answer, has no connection left, or has no tables yet.
 DATABASE_ERRORS = (*DROPPED, asyncpg.PostgresError)
@@ -23,14 +24,12 @@ WHOLE_CHARS = 1_000_000
 EARLIER_MAX = 10
 
 # The refund, its customer, the email that asked for it, and what was refunded before: to this customer, of this order.
-_REQUEST = """
+_REQUEST = f"""
 select r.*, c.email, c.tier, m.created_at as received_at, length(m.detail->>'email_text') as email_chars,
        left(m.detail->>'email_text', $1) as email_text,
        extract(epoch from r.expires_at - now())::float8 as seconds_left,
        coalesce(earlier.refunds, '[]') as earlier,
-       exists (select from refunds o where o.customer_id = r.customer_id and o.id <> r.id
-               and replace(o.order_id, '-', '') = replace(r.order_id, '-', '')
-               and o.payment_started_at is not null and o.status <> 'blocked') as order_was_paid
+       exists (select from refunds other where {OTHER_PAYMENT_OF_THE_ORDER}) as order_was_paid
 from refunds r
 join customers c on c.id = r.customer_id
 left join audit_log m on m.key = r.run_id || ':audit-received'
@@ -41,7 +40,7 @@ left join lateral (
           where i.customer_id = r.customer_id and i.status = 'issued' and i.id <> r.id
           order by settled_at desc limit $2) newest
 ) earlier (refunds) on true
-"""
+"""  # noqa: S608
 # A refund with the seconds until it expires, for the words that say what became of it.
 _REFUND = "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"
 
@@ -92,14 +91,6 @@ async def no_longer_waiting(refund_ids: list[int]) -> list[dict[str, Any]]:
     """Those of these refunds that cannot be decided any more."""
     return await fetch(
         f"{_REFUND} where id = any($1) and (status <> 'pending' or expires_at <= now()) order by id", refund_ids
-    )
-
-
-async def without_outcome() -> list[dict[str, Any]]:
-    """Payments that were begun at least ten minutes ago and that the provider has not answered; the oldest 20."""
-    return await fetch(
-        "select id, customer_id, order_id, approved_cents, payment_started_at from refunds where status = 'approved'"
-        " and payment_started_at < now() - interval '10 minutes' order by payment_started_at limit 20"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import db
-from refunds import ledger
+from refunds import ledger, payments
 from tests.bench_desk import fill, statement
 from tests.ledger import forget_everything
 from web.desk import queries
@@ -53,7 +53,7 @@ QUERIES: dict[str, Callable[[], Awaitable[object]]] = {
     "history": lambda: queries.history(5),
     "version": queries.version,
     "no longer waiting": lambda: queries.no_longer_waiting(list(range(1, 201))),
-    "without outcome": queries.without_outcome,
+    "payments without an outcome": lambda: payments.unfinished(20),
     "decided": queries.decided,
     "decided, in the middle": lambda: queries.decided(REFUNDS - 5000),
     "what the cron wakes again": ledger.decided_but_not_applied,
@@ -82,7 +82,7 @@ async def test_a_query_reads_what_its_page_shows_and_no_table_from_end_to_end(
         plans.append(json.loads(row["QUERY PLAN"])[0]["Plan"])
         return await real(query, *arguments)
 
-    for module in (queries, ledger):
+    for module in (queries, ledger, payments):
         monkeypatch.setattr(module, "fetch", explained)
     await QUERIES[name]()
     assert len(plans) == 1

@@ -17,13 +17,13 @@ from typing import Any, Self
 
 import uvicorn
 
-from . import rerun, sync
-from .connect_gateway import Gateway
-from .engine import Engine, InvalidEventError
-from .http_api import create_app
-from .ops import INVOKED
-from .realtime import Realtime
-from .state import App, Event, Function, Json, Run, State
+from .core import rerun, sync
+from .core.engine import Engine, InvalidEventError
+from .core.server_steps import INVOKED
+from .core.state import App, Event, Function, Json, Run, State
+from .views.connect import Gateway
+from .views.realtime import Realtime
+from .views.sdk import create_app
 
 MAX_EVENTS = 5_000
 """Events in one request, as on the official server."""

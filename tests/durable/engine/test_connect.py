@@ -14,7 +14,7 @@ from inngest.connect import ConnectionState, connect
 from inngest.connect._internal import connect_pb2 as pb
 from inngest.connect._internal.connection import WorkerConnection
 
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.core.state import RunStatus
 from tests.durable.engine.world import World, note
 
 Connect = Callable[..., Any]

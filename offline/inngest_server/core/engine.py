@@ -17,8 +17,8 @@ from .clock import Clock
 from .executor import Executor
 from .flow_control import FlowControl
 from .live import LiveRun
-from .ops import INVOKED, Waiting
 from .scheduler import Scheduler
+from .server_steps import INVOKED, Waiting
 from .state import Cancel, Event, Function, Json, Run, RunStatus, State, StepStatus
 
 log = logging.getLogger("inngest_server")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from .state import App, Attempt, Function, Json, Run, RunStatus, State, Step, StepStatus, iso
+from offline.inngest_server.core.state import App, Attempt, Function, Json, Run, RunStatus, State, Step, StepStatus, iso
 
 PAGE = 20
 """Items per page when the caller names no limit."""

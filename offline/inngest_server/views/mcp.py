@@ -25,14 +25,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import operations
-from .api_v2 import ApiError, Object
+from offline.inngest_server.api_v2 import operations
+from offline.inngest_server.api_v2.answers import ApiError, Object
+from offline.inngest_server.api_v2.operations import Operation
+from offline.inngest_server.core.state import Json, Run, RunStatus, iso
+
 from .mcp_tools import TOOLS
-from .operations import Operation
-from .state import Json, Run, RunStatus, iso
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 Handler = Callable[["DevServer", Object], Awaitable[types.CallToolResult]]
 

@@ -22,12 +22,12 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
-from . import sync
-from .app_client import Answered, Unanswered
-from .engine import Engine
-from .live import Item
-from .scheduler import Timer
-from .state import ACCOUNT_ID, ENVIRONMENT_ID, stable_uuid
+from offline.inngest_server.core import sync
+from offline.inngest_server.core.app_client import Answered, Unanswered
+from offline.inngest_server.core.engine import Engine
+from offline.inngest_server.core.live import Item
+from offline.inngest_server.core.scheduler import Timer
+from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, stable_uuid
 
 log = logging.getLogger("inngest_server")
 

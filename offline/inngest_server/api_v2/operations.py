@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .api_v2 import (
+from offline.inngest_server.core.rerun import AmbiguousStepError
+from offline.inngest_server.core.server_steps import INVOKED
+from offline.inngest_server.core.state import Json, Run, RunStatus
+
+from .answers import (
     MAX_EVENT_RUNS_PAGE,
     ApiError,
     Object,
@@ -24,12 +28,9 @@ from .api_v2 import (
     select_runs,
     trace_view,
 )
-from .ops import INVOKED
-from .rerun import AmbiguousStepError
-from .state import Json, Run, RunStatus
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 Operation = Callable[["DevServer", Object], Object]
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from . import ops
+from . import server_steps
 from .app_client import AppClient, Reply
 from .clock import Clock
 from .live import Item, LiveRun
@@ -46,7 +46,7 @@ class Executor:
         self._finish = finish
         self.start_delay = 0.0
         """Seconds of real time that a run waits before its first request; set while an event comes in over HTTP."""
-        self.waiting: ops.Waiting
+        self.waiting: server_steps.Waiting
         """Where steps that wait for something are kept; set once by the engine."""
 
     def start(self, live: LiveRun) -> None:
@@ -213,11 +213,11 @@ class Executor:
             self.step(run, op, StepOp.RUN, StepStatus.QUEUED)
             self.target(live, op["id"], race)
         elif code == "AIGateway":
-            ops.call_model(self, item, op, race)
-        elif code in ops.HANDLERS:
+            server_steps.call_model(self, item, op, race)
+        elif code in server_steps.HANDLERS:
             try:
-                ops.HANDLERS[code](self, live, op, race)
-            except ops.InvalidOpError as error:
+                server_steps.HANDLERS[code](self, live, op, race)
+            except server_steps.InvalidOpError as error:
                 self._finish(live, RunStatus.FAILED, error.body, error.body)
         else:
             message = f"{code} is not supported by this stand-in; use the official server: npx inngest-cli@latest dev"

@@ -21,8 +21,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
-from .clock import Clock
-from .state import ACCOUNT_ID, ENVIRONMENT_ID, iso
+from offline.inngest_server.core.clock import Clock
+from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, iso
 
 TOKEN_SECONDS = 60.0
 _KEEP_ALIVE = 30.0

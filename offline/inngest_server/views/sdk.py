@@ -1,7 +1,7 @@
 """The server's HTTP face: what SDKs call, what people call, and the clock.
 
 The other views are mounted here when they exist: `mcp.mount_mcp(app, server)` and
-`graphql_api.graphql_routes(server)`.
+`graphql.graphql_routes(server)`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from ulid import ULID
 
-from . import rest, rest_v2
-from .app_client import loads
-from .engine import InvalidEventError
-from .registration import InvalidRegistrationError
+from offline.inngest_server.core.app_client import loads
+from offline.inngest_server.core.engine import InvalidEventError
+from offline.inngest_server.core.registration import InvalidRegistrationError
+
+from . import rest_v1, rest_v2
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 OFFICIAL = "the official dev server (npx inngest-cli@latest dev)"
 
@@ -51,8 +52,8 @@ def create_app(server: DevServer) -> Starlette:
     api = _Api(server)
     package = __package__
     views: list[Any] = []
-    if find_spec(f"{package}.graphql_api"):
-        views = import_module(f"{package}.graphql_api").graphql_routes(server)
+    if find_spec(f"{package}.graphql"):
+        views = import_module(f"{package}.graphql").graphql_routes(server)
     app = Starlette(
         routes=[
             Route("/fn/register", api.register, methods=["POST", "PUT"]),
@@ -64,7 +65,7 @@ def create_app(server: DevServer) -> Starlette:
             Route("/offline/clock", api.clock),
             Route("/offline/advance", api.advance, methods=["POST"]),
             Route("/offline/settle", api.settle, methods=["POST"]),
-            *rest.routes(server),
+            *rest_v1.routes(server),
             *rest_v2.routes(server),
             *server.gateway.routes(),
             *server.realtime.routes(),

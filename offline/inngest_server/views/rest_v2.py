@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import operations
-from .api_v2 import ApiError, Object
-from .engine import InvalidEventError
-from .operations import Operation
+from offline.inngest_server.api_v2 import operations
+from offline.inngest_server.api_v2.answers import ApiError, Object
+from offline.inngest_server.api_v2.operations import Operation
+from offline.inngest_server.core.engine import InvalidEventError
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 _LISTS = ("status", "appId", "functionId")
 _FLAGS = ("includeOutput", "isDeferred", "archived")

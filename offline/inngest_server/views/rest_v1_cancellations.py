@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from ulid import ULID
 
-from . import expressions
-from .state import ACCOUNT_ID, ENVIRONMENT_ID, iso, stable_uuid
+from offline.inngest_server.core import expressions
+from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, iso, stable_uuid
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 _LENIENCY = 5.0
 """Seconds `started_before` may lie ahead."""

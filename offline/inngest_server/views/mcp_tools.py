@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mcp_types import Tool, ToolAnnotations
 
-from .api_v2 import MAX_EVENT_RUNS_PAGE, Object
+from offline.inngest_server.api_v2.answers import MAX_EVENT_RUNS_PAGE, Object
 
 STRING = {"type": "string"}
 INTEGER = {"type": "integer"}

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import cancellations
-from .cancellations import error, is_ulid
-from .state import ENVIRONMENT_ID, Event, Run, RunStatus, iso
+from offline.inngest_server.core.state import ENVIRONMENT_ID, Event, Run, RunStatus, iso
+
+from . import rest_v1_cancellations as cancellations
+from .rest_v1_cancellations import error, is_ulid
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 _MAX_EVENTS = 100
 _NIL = "00000000-0000-0000-0000-000000000000"

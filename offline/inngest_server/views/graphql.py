@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .api_v2 import find_run, select_runs, span_id
-from .state import (
+from offline.inngest_server.api_v2.answers import find_run, select_runs, span_id
+from offline.inngest_server.core.state import (
     App,
     Attempt,
     Event,
@@ -36,7 +36,7 @@ from .state import (
 )
 
 if TYPE_CHECKING:
-    from .server import DevServer
+    from offline.inngest_server.server import DevServer
 
 Object = dict[str, Json]
 Info = GraphQLResolveInfo[Any]

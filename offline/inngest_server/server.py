@@ -19,8 +19,7 @@ import uvicorn
 
 from .core import rerun, sync
 from .core.engine import Engine, InvalidEventError
-from .core.server_steps import INVOKED
-from .core.state import App, Event, Function, Json, Run, State
+from .core.state import INVOKED, App, Event, Function, Json, Run, State
 from .views.connect import Gateway
 from .views.realtime import Realtime
 from .views.sdk import create_app

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from offline.inngest_server.core.rerun import AmbiguousStepError
-from offline.inngest_server.core.server_steps import INVOKED
-from offline.inngest_server.core.state import Json, Run, RunStatus
+from offline.inngest_server.core.state import INVOKED, Json, Run, RunStatus
 
 from .answers import (
     MAX_EVENT_RUNS_PAGE,

@@ -18,8 +18,6 @@ from .state import Function, Trigger
 
 log = logging.getLogger("inngest_server")
 
-EVENT_NAME = "inngest/scheduled.timer"
-
 
 def split_zone(schedule: str) -> tuple[ZoneInfo, str]:
     """Split `TZ=Europe/Paris 0 9 * * *` into zone and schedule; UTC when none is named.

@@ -18,14 +18,24 @@ from .executor import Executor
 from .flow_control import FlowControl
 from .live import LiveRun
 from .scheduler import Scheduler
-from .server_steps import INVOKED, Waiting
-from .state import Cancel, Event, Function, Json, Run, RunStatus, State, StepStatus
+from .state import (
+    CANCELLED,
+    CRON_TICK,
+    FAILED,
+    FINISHED,
+    INVOKED,
+    Cancel,
+    Event,
+    Function,
+    Json,
+    Run,
+    RunStatus,
+    State,
+    StepStatus,
+)
 
 log = logging.getLogger("inngest_server")
 
-FINISHED = "inngest/function.finished"
-FAILED = "inngest/function.failed"
-CANCELLED = "inngest/function.cancelled"
 _CANCEL_TIMEOUT = 365 * 86_400.0
 
 
@@ -46,8 +56,8 @@ class Engine:
         self.scheduler = Scheduler(self.clock)
         self.rng = random.Random(seed)
         self.client = AppClient(self.clock)
-        self.executor = Executor(self.clock, self.scheduler, self.client, self.rng, self.finish)
-        self.executor.waiting = self.waiting = Waiting(self._internal)
+        self.executor = Executor(self.clock, self.scheduler, self.client, self.rng, self.finish, self.receive)
+        self.server_steps = self.executor.server_steps
         self.flow = FlowControl(self.clock, self.scheduler, self.start_run, self.cancel)
         self.crons = cron.Crons(self.clock, self.scheduler, self._tick, self.rng.random)
         self.live: dict[str, LiveRun] = {}
@@ -90,7 +100,7 @@ class Engine:
                 user=raw.get("user") or {},
                 v=raw.get("v"),
             )
-        self.waiting.resolve(self.executor, event)
+        self.server_steps.event_came(event)
         self._cancel_matching(event)
         if event.name == INVOKED:
             self._invoke(event)
@@ -101,9 +111,6 @@ class Engine:
             ):
                 self.flow.admit(function, event)
         return event
-
-    def _internal(self, raw: dict[str, Any]) -> Event:
-        return self.receive(raw)
 
     def _triggered(self, name: str) -> list[Function]:
         found = self._triggers.get(name)
@@ -122,14 +129,14 @@ class Engine:
         elif correlation_id := metadata.get("correlation_id"):
             message = f"could not find function with ID: {wanted}"
             error = {"error": message, "name": "Error", "message": message}
-            self.waiting.resolve_invoke(self.executor, correlation_id, {"error": error})
+            self.server_steps.invoked_run_ended(correlation_id, {"error": error})
 
     def _tick(self, function: Function, schedule: str, tick: float) -> None:
         now, tick_id = self.clock.now(), cron.tick_id(tick)
         event = Event(
             internal_id=str(ULID.from_timestamp(now)),
             id=tick_id,
-            name=cron.EVENT_NAME,
+            name=CRON_TICK,
             data={"cron": schedule, "fireAt": cron.tick_id(now), "scheduledAt": tick_id},
             ts=int(now * 1000),
             received_at=now,
@@ -184,11 +191,10 @@ class Engine:
 
     def _tell_invoker(self, event: Event, run: Run) -> None:
         correlation_id = (event.data.get("_inngest") or {}).get("correlation_id") if event.name == INVOKED else None
-        found = self.waiting.invokes.get(correlation_id) if correlation_id else None
+        found = self.server_steps.invokes.get(correlation_id) if correlation_id else None
         if found is not None:
-            live, step, _ = found
-            step.opts["run_id"] = run.id
-            run.invoked_by = (live.run.id, step.id)
+            found.step.opts["run_id"] = run.id
+            run.invoked_by = (found.live.run.id, found.step.id)
 
     def cancel(self, live: LiveRun, reason: str) -> None:
         """End a run now; a request that is in flight is let finish, its result goes nowhere."""
@@ -222,7 +228,7 @@ class Engine:
         for timer in live.timers.values():
             timer.cancel()
         live.timers.clear()
-        self.waiting.forget(live)
+        self.server_steps.forget(live)
         self.flow.leave_singleton(live)
         self.live.pop(run.id, None)
         for setting in live.cancels:
@@ -257,12 +263,12 @@ class Engine:
                 data["result"] = run.output
             if correlation_id:
                 data["correlation_id"] = correlation_id
-                self.waiting.resolve_invoke(self.executor, correlation_id, _invoke_memo(run, error))
-            self._internal({"name": FINISHED, "data": data})
+                self.server_steps.invoked_run_ended(correlation_id, _invoke_memo(run, error))
+            self.receive({"name": FINISHED, "data": data})
             if run.status is RunStatus.FAILED:
-                self._internal({"name": FAILED, "data": data, "id": run.id})
+                self.receive({"name": FAILED, "data": data, "id": run.id})
             elif run.status is RunStatus.CANCELLED:
-                self._internal({"name": CANCELLED, "data": data, "id": run.id})
+                self.receive({"name": CANCELLED, "data": data, "id": run.id})
 
 
 def _invoke_memo(run: Run, error: dict[str, Any] | None) -> dict[str, Any]:

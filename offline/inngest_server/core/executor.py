@@ -12,12 +12,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from . import server_steps
 from .app_client import AppClient, Reply
 from .clock import Clock
 from .live import Item, LiveRun
 from .scheduler import Scheduler
-from .state import Attempt, Json, Run, RunStatus, Step, StepOp, StepStatus
+from .server_steps import InvalidOpError, Send, ServerSteps
+from .state import OFFICIAL_COMMAND, Attempt, Json, RunStatus, Step, StepOp, StepStatus
 from .work_queue import WorkQueue
 
 log = logging.getLogger("inngest_server")
@@ -36,7 +36,7 @@ class Executor:
     """Executes runs that `runs.py` makes; hands back every run that ended through `finish`."""
 
     def __init__(
-        self, clock: Clock, scheduler: Scheduler, client: AppClient, rng: random.Random, finish: Finish
+        self, clock: Clock, scheduler: Scheduler, client: AppClient, rng: random.Random, finish: Finish, send: Send
     ) -> None:
         self.clock = clock
         self.scheduler = scheduler
@@ -46,8 +46,7 @@ class Executor:
         self._finish = finish
         self.start_delay = 0.0
         """Seconds of real time that a run waits before its first request; set while an event comes in over HTTP."""
-        self.waiting: server_steps.Waiting
-        """Where steps that wait for something are kept; set once by the engine."""
+        self.server_steps = ServerSteps(clock, scheduler, client, self.save, self.retry, send)
 
     def start(self, live: LiveRun) -> None:
         """Queue a new run's first request, after `start_delay`."""
@@ -75,7 +74,7 @@ class Executor:
             live.jobs.add(job)
             self.queue.push(self._item(live, target=step_id, race=race))
 
-    def save(self, live: LiveRun, step: Step, memo: Json, *, race: bool = False) -> None:
+    def save(self, live: LiveRun, step: Step, memo: Json, race: bool) -> None:
         """Store a step's result and call the function again, unless parallel steps are still awaited."""
         run = live.run
         if run.status.ended or step.id in run.memos:
@@ -182,7 +181,7 @@ class Executor:
             # A cancelled run lets its running step finish: the result is shown, and nothing follows from it.
             for op in fresh:
                 if op["op"] in ("Step", "StepRun"):
-                    self._ran(live.run, op, attempt)
+                    self._ran(live, op, attempt)
             return
         if not fresh:
             self.discover(live, f"redrive-{item.job_id}-{item.generation}")
@@ -196,57 +195,59 @@ class Executor:
                 return
 
     def _handle_op(self, item: Item, op: dict[str, Any], reply: Reply, attempt: Attempt) -> None:
-        live, run, code = item.live, item.live.run, op["op"]
+        live, code = item.live, op["op"]
         race = item.race or (op.get("opts") or {}).get("parallelMode") == "race"
         if code in ("Step", "StepRun"):
-            step = self._ran(run, op, attempt)
-            self.save(live, step, {"data": op.get("data")}, race=race)
+            step = self._ran(live, op, attempt)
+            self.save(live, step, {"data": op.get("data")}, race)
         elif code in ("StepError", "StepFailed"):
-            step = self._step_failed(run, op, attempt)
-            last = reply.no_retry or item.attempt + 1 >= run.function.max_attempts
+            step = self._step_failed(live, op, attempt)
+            last = reply.no_retry or item.attempt + 1 >= live.run.function.max_attempts
             if code == "StepError" and not last:
                 self.retry(item, reply.retry_at)
             else:
                 step.status, step.ended_at = StepStatus.FAILED, attempt.ended_at
-                self.save(live, step, {"error": _memo_error(op.get("error"))}, race=race)
+                self.save(live, step, {"error": _memo_error(op.get("error"))}, race)
         elif code == "StepPlanned":
-            self.step(run, op, StepOp.RUN, StepStatus.QUEUED)
+            live.reported_step(op, StepOp.RUN, StepStatus.QUEUED, self.clock.now())
             self.target(live, op["id"], race)
-        elif code == "AIGateway":
-            server_steps.call_model(self, item, op, race)
-        elif code in server_steps.HANDLERS:
-            try:
-                server_steps.HANDLERS[code](self, live, op, race)
-            except server_steps.InvalidOpError as error:
-                self._finish(live, RunStatus.FAILED, error.body, error.body)
         else:
-            message = f"{code} is not supported by this stand-in; use the official server: npx inngest-cli@latest dev"
-            body = {"error": message, "name": "Unsupported", "message": message}
-            self._finish(live, RunStatus.FAILED, body, body)
+            self._begin_server_step(item, op, race)
 
-    def step(self, run: Run, op: dict[str, Any], kind: StepOp, status: StepStatus) -> Step:
-        """The step an op reports, made when it is the first report of it."""
-        step = run.steps.get(op["id"])
-        if step is None:
-            name = op.get("displayName") or (op.get("userland") or {}).get("id") or op.get("name") or op["id"]
-            step = run.steps[op["id"]] = Step(op["id"], name, kind, status, self.clock.now())
-        return step
+    def _begin_server_step(self, item: Item, op: dict[str, Any], race: bool) -> None:
+        """Begin a step that the server carries out; the run fails when that cannot be done."""
+        live, code = item.live, op["op"]
+        try:
+            if code == "Sleep":
+                self.server_steps.sleep(live, op, race)
+            elif code == "WaitForEvent":
+                self.server_steps.wait_for_event(live, op, race)
+            elif code == "InvokeFunction":
+                self.server_steps.invoke(live, op, race)
+            elif code == "AIGateway":
+                self.server_steps.call_model(item, op, race)
+            else:
+                message = f"{code} is not supported by this stand-in; use the official server: {OFFICIAL_COMMAND}"
+                body = {"error": message, "name": "Unsupported", "message": message}
+                self._finish(live, RunStatus.FAILED, body, body)
+        except InvalidOpError as error:
+            self._finish(live, RunStatus.FAILED, error.body, error.body)
 
-    def _ran(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
-        step = self._attempted(run, op, attempt)
+    def _ran(self, live: LiveRun, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self._attempted(live, op, attempt)
         step.status, step.ended_at = StepStatus.COMPLETED, attempt.ended_at
         step.output = attempt.output = op.get("data")
         step.error = None
         return step
 
-    def _step_failed(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
-        step = self._attempted(run, op, attempt)
+    def _step_failed(self, live: LiveRun, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self._attempted(live, op, attempt)
         step.status = StepStatus.QUEUED
         step.error = attempt.error = _memo_error(op.get("error"))
         return step
 
-    def _attempted(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
-        step = self.step(run, op, StepOp.RUN, StepStatus.RUNNING)
+    def _attempted(self, live: LiveRun, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = live.reported_step(op, StepOp.RUN, StepStatus.RUNNING, self.clock.now())
         if not step.attempts:
             step.queued_at = min(step.queued_at, attempt.queued_at)
         step.started_at = step.started_at or attempt.started_at

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .scheduler import Timer
-from .state import Cancel, Run
+from .state import Cancel, Run, Step, StepOp, StepStatus
 
 
 @dataclass(slots=True)
@@ -29,6 +30,14 @@ class LiveRun:
     """Names of everything ever queued for this run, so that a repeated report queues nothing twice."""
     timers: dict[str, Timer] = field(default_factory=dict)
     """Sleeps and timeouts, by hashed step id or purpose."""
+
+    def reported_step(self, op: dict[str, Any], kind: StepOp, status: StepStatus, now: float) -> Step:
+        """The step that the SDK reports in `op`; it is made, of this kind and status, at its first report."""
+        step = self.run.steps.get(op["id"])
+        if step is None:
+            name = op.get("displayName") or (op.get("userland") or {}).get("id") or op.get("name") or op["id"]
+            step = self.run.steps[op["id"]] = Step(op["id"], name, kind, status, now)
+        return step
 
 
 @dataclass(slots=True)

@@ -20,6 +20,16 @@ from typing import Any
 Json = Any
 """Any value `json.loads` can return."""
 
+OFFICIAL_COMMAND = "npx inngest-cli@latest dev"
+"""Starts the official dev server; named wherever this one does not support something."""
+
+INVOKED = "inngest/function.invoked"
+FINISHED = "inngest/function.finished"
+FAILED = "inngest/function.failed"
+CANCELLED = "inngest/function.cancelled"
+CRON_TICK = "inngest/scheduled.timer"
+"""Names of the events that the server itself sends."""
+
 ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
 ACCOUNT_ID = "00000000-0000-4000-a000-000000000000"
 

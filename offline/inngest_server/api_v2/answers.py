@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol, TypeVar
 
-from offline.inngest_server.core.state import App, Attempt, Function, Json, Run, RunStatus, State, Step, StepStatus, iso
+from offline.inngest_server.core.state import App, Function, Json, Run, State, Trigger, iso
+from offline.inngest_server.core.trace import Span, duration_ms, trace_of
 
 PAGE = 20
 """Items per page when the caller names no limit."""
 MAX_PAGE = 100
 MAX_EVENT_RUNS_PAGE = 40
 DEFAULT_RETRIES = 4
-ULID_LENGTH = 26
 
 Object = dict[str, Json]
 
@@ -63,30 +61,6 @@ def answer(now: float, data: Json, page: Object | None = None) -> Object:
     return body
 
 
-def find_run(state: State, run_id: str) -> Run:
-    """Return the run with this ULID; raise ApiError 400 for another format, 404 for an unknown run."""
-    if len(run_id) != ULID_LENGTH or not run_id.isalnum():
-        raise ApiError(400, "invalid_field_format", "Run ID must be a valid ULID")
-    if run_id not in state.runs:
-        raise ApiError(404, "not_found", "Run not found")
-    return state.runs[run_id]
-
-
-def find_app(state: State, app_id: str) -> App:
-    """Return the app with this id; raise ApiError 404."""
-    if app_id not in state.apps:
-        raise ApiError(404, "not_found", "App not found")
-    return state.apps[app_id]
-
-
-def find_function(state: State, app_id: str, function_id: str) -> Function:
-    """Return the app's function, by the id its author wrote, its slug or its UUID; raise ApiError 404."""
-    function = state.find_function(function_id, app_id)
-    if function is None or function.app_id != app_id:
-        raise ApiError(404, "not_found", "Function not found")
-    return function
-
-
 def app_view(state: State, app: App) -> Object:
     """One app with its latest sync."""
     sync = {
@@ -115,26 +89,22 @@ def function_view(function: Function) -> Object:
         "id": function.local_id,
         "name": function.name,
         "slug": function.local_id,
-        "triggers": [
-            _present(type="CRON", value=t.cron) if t.cron
-            else _present(**{"if": t.expression}, type="EVENT", value=t.event)
-            for t in function.triggers
-        ],
-    }  # fmt: skip
+        "triggers": [_trigger(trigger) for trigger in function.triggers],
+    }
 
 
 def run_view(run: Run, *, include_output: bool) -> Object:
     """One run's summary. `output` is the returned value, or the error of a failed run."""
     return _present(
         app={"id": run.app_id},
-        durationMs=_duration(run.started_at or run.queued_at, run.ended_at),
+        durationMs=_milliseconds(run.started_at or run.queued_at, run.ended_at),
         endedAt=iso(run.ended_at),
         function={"id": run.function.local_id, "name": run.function.name},
         id=run.id,
         output=_as_object(run.output) if include_output else None,
         queuedAt=iso(run.queued_at),
         startedAt=iso(run.started_at or run.queued_at),
-        status=_run_status(run),
+        status=run.status.v2_name,
         trigger=_present(
             eventIds=[run.event.internal_id],
             isBatch=run.batch_id is not None,
@@ -145,34 +115,15 @@ def run_view(run: Run, *, include_output: bool) -> Object:
 
 
 def trace_view(run: Run, *, include_output: bool) -> Object:
-    """The run's tree of spans: the run, its steps in order, their attempts, and the function's own end."""
-    children = [_step_span(run, step, include_output) for step in run.steps.values()]
-    if run.attempts:
-        children.append(_body_span(run, include_output))
-    events = [{"data": event.data, "id": event.id, "name": event.name} for event in run.events]
-    status = _run_status(run).replace("QUEUED", "WAITING")
-    if status == "RUNNING" and any(step.status is StepStatus.QUEUED for step in run.steps.values()):
-        status = "WAITING"
-    return {
-        "rootSpan": _present(
-            children=children,
-            durationMs=_duration(run.started_at, run.ended_at),
-            endedAt=iso(run.ended_at),
-            id=span_id(run.id),
-            input=_as_object(events) if include_output else None,
-            name="Run",
-            output=_as_object(run.output) if include_output else None,
-            queuedAt=iso(run.queued_at),
-            startedAt=iso(run.started_at),
-            status=status,
-        ),
-        "runId": run.id,
-    }
-
-
-def span_id(*parts: object) -> str:
-    """A span's id: 16 hex digits, the same at every reading."""
-    return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:16]
+    """The run's tree of spans."""
+    trace = trace_of(run)
+    root = _span_view(trace, include_output)
+    if trace.status == "RUNNING" and any(child.status == "QUEUED" for child in trace.children):
+        root["status"] = "WAITING"
+    if include_output:
+        events = [{"data": event.data, "id": event.id, "name": event.name} for event in run.events]
+        root["input"] = _as_object(events)
+    return {"rootSpan": _present(**root), "runId": run.id}
 
 
 def page_of(
@@ -198,31 +149,10 @@ def page_of(
     return page, {"cursor": next_cursor, "hasMore": True, "limit": size}
 
 
-def select_runs(state: State, args: Object) -> list[Run]:
-    """Runs that match the filters of `list_runs`, newest first unless `order` is ASC; raise ApiError 400."""
-    if args.get("functionId") and not args.get("appId"):
-        raise ApiError(400, "invalid_field_format", "appId is required when filtering by functionId")
-    moment = _time_field(args.get("timeField"))
-    wanted = {_status_filter(status) for status in args.get("status") or []}
-    start, end = _timestamp(args, "from"), _timestamp(args, "until")
-    if start is not None and end is not None and start >= end:
-        raise ApiError(400, "invalid_field_format", "from must be before until")
-    order = str(args.get("order") or "DESC").strip().upper()
-    if order not in ("ASC", "DESC"):
-        raise ApiError(400, "invalid_field_format", "order is invalid")
-
-    def keep(run: Run) -> bool:
-        at = getattr(run, moment)
-        return (
-            (not wanted or _run_status(run) in wanted)
-            and (not args.get("appId") or run.app_id in args["appId"])
-            and (not args.get("functionId") or run.function.local_id in args["functionId"])
-            and (start is None or (at is not None and at >= start))
-            and (end is None or (at is not None and at <= end))
-        )
-
-    runs = [run for run in state.runs.values() if keep(run) and not args.get("isDeferred")]
-    return sorted(runs, key=lambda run: (getattr(run, moment) or 0.0, run.id), reverse=order == "DESC")
+def _trigger(trigger: Trigger) -> Object:
+    if trigger.cron:
+        return _present(type="CRON", value=trigger.cron)
+    return _present(**{"if": trigger.expression}, type="EVENT", value=trigger.event)
 
 
 def _configuration(function: Function) -> Object:
@@ -259,73 +189,27 @@ def _configuration(function: Function) -> Object:
     )
 
 
-def _step_span(run: Run, step: Step, include_output: bool) -> Object:
-    shown = len(step.attempts) > 1 or any(attempt.error for attempt in step.attempts)
+def _span_view(span: Span, include_output: bool) -> Object:
     return _present(
-        children=[_attempt_span(run, a, include_output, step) for a in step.attempts] if shown else [],
-        durationMs=_duration(step.started_at, step.ended_at),
-        endedAt=iso(step.ended_at),
-        id=span_id(run.id, step.id),
-        name=step.name,
-        output=_as_object(step.error or step.output) if include_output else None,
-        queuedAt=iso(step.queued_at),
-        startedAt=iso(step.started_at),
-        status=_span_status(step),
-        stepId=step.id,
-        stepOp=str(step.op),
+        children=[_span_view(child, include_output) for child in span.children],
+        durationMs=_milliseconds(span.started_at, span.ended_at),
+        endedAt=iso(span.ended_at),
+        id=span.id,
+        name=span.name,
+        output=_as_object(span.error or span.output) if include_output else None,
+        queuedAt=iso(span.queued_at),
+        startedAt=iso(span.started_at),
+        status=_span_status(span),
+        stepId=span.step.id if span.step else None,
+        stepOp=str(span.step.op) if span.step else None,
     )
 
 
-def _body_span(run: Run, include_output: bool) -> Object:
-    first, last = run.attempts[0], run.attempts[-1]
-    shown = any(attempt.error for attempt in run.attempts)
-    return _present(
-        children=[_attempt_span(run, a, include_output) for a in run.attempts] if shown else [],
-        durationMs=_duration(first.started_at, last.ended_at),
-        endedAt=iso(last.ended_at),
-        id=span_id(run.id, "end"),
-        name="Finalization",
-        output=_as_object(last.error or last.output) if include_output else None,
-        queuedAt=iso(first.queued_at),
-        startedAt=iso(first.started_at),
-        status=_attempt_status(last),
-    )
-
-
-def _attempt_span(run: Run, attempt: Attempt, include_output: bool, step: Step | None = None) -> Object:
-    return _present(
-        durationMs=_duration(attempt.started_at, attempt.ended_at),
-        endedAt=iso(attempt.ended_at),
-        id=span_id(run.id, step.id if step else "end", attempt.number),
-        name=f"Attempt {attempt.number}",
-        output=_as_object(attempt.error or attempt.output) if include_output else None,
-        queuedAt=iso(attempt.queued_at),
-        startedAt=iso(attempt.started_at),
-        status=_attempt_status(attempt),
-        stepId=step.id if step else None,
-        stepOp=str(step.op) if step else None,
-    )
-
-
-def _attempt_status(attempt: Attempt) -> str:
-    if attempt.error:
-        return "FAILED"
-    if attempt.ended_at is not None:
-        return "COMPLETED"
-    return "RUNNING" if attempt.started_at is not None else "WAITING"
-
-
-def _span_status(step: Step) -> str:
-    """As the official API spells it: queued reads waiting, a wait that timed out reads completed."""
-    if step.status is StepStatus.TIMED_OUT:
-        return "FAILED" if step.error else "COMPLETED"
-    if step.status is StepStatus.QUEUED:
-        return "FAILED" if step.error else "WAITING"
-    return str(step.status)
-
-
-def _run_status(run: Run) -> str:
-    return "QUEUED" if run.status is RunStatus.SCHEDULED else run.status.upper()
+def _span_status(span: Span) -> str:
+    """As this API spells it: what is queued reads waiting, or failed when an attempt of it has failed."""
+    if span.status != "QUEUED":
+        return span.status
+    return "FAILED" if span.error else "WAITING"
 
 
 def _as_object(value: Json) -> Object | None:
@@ -335,34 +219,9 @@ def _as_object(value: Json) -> Object | None:
     return {"data": value}
 
 
-def _duration(start: float | None, end: float | None) -> str | None:
-    if start is None or end is None:
-        return None
-    return str(max(0, round((end - start) * 1000)))
-
-
-def _time_field(name: str | None) -> str:
-    names = {"QUEUEDAT": "queued_at", "STARTEDAT": "started_at", "ENDEDAT": "ended_at"}
-    key = (name or "queuedAt").strip().upper().replace("_", "")
-    if key not in names:
-        raise ApiError(400, "invalid_field_format", "timeField is invalid")
-    return names[key]
-
-
-def _status_filter(status: str) -> str:
-    name = status.strip().upper()
-    if name not in ("QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"):
-        raise ApiError(400, "invalid_field_format", "Status is invalid")
-    return name
-
-
-def _timestamp(args: Object, name: str) -> float | None:
-    if not args.get(name):
-        return None
-    try:
-        return datetime.fromisoformat(args[name]).timestamp()
-    except (TypeError, ValueError) as error:
-        raise ApiError(400, "invalid_field_format", f"{name} must be a valid timestamp") from error
+def _milliseconds(start: float | None, end: float | None) -> str | None:
+    took = duration_ms(start, end)
+    return None if took is None else str(took)
 
 
 def _present(**fields: Json) -> Object:

@@ -8,21 +8,22 @@ failed attempt, never the end of a run by itself.
 from __future__ import annotations
 
 import base64
-import json
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import aiohttp
 from ulid import ULID
 
 from .clock import Clock
+from .go_json import dumps, loads
 from .live import Item
 from .state import Event, Json
+from .workers import URL as WORKER_URL
+from .workers import Answered, Workers
 
 log = logging.getLogger("inngest_server")
 
@@ -55,28 +56,12 @@ class Reply:
     request_version: int = -1
 
 
-Answered = tuple[int, dict[str, str], bytes]
-"""Status, headers (names in lower case) and body."""
-
-
-class Unanswered(NamedTuple):
-    """Why a worker that dialled in gave no answer."""
-
-    name: str
-    message: str
-
-
-Connected = Callable[[Item, str, bytes], Awaitable[Answered | Unanswered]]
-"""`connected(item, request_id, body)` asks a worker that dialled in."""
-
-
 class AppClient:
-    """One connection pool for all apps."""
+    """One connection pool for all apps that are served over HTTP, and the workers that dialled in."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, workers: Workers) -> None:
         self._clock = clock
-        self.connected: Connected | None = None
-        """Set by the gateway of `connect_gateway.py`."""
+        self._workers = workers
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -96,16 +81,21 @@ class AppClient:
         if self._session is not None:
             await self._session.close()
 
+    def can_reach(self, item: Item) -> bool:
+        """Whether anybody could answer now: False only for a function that workers serve while none is connected."""
+        function = item.live.run.function
+        return function.url != WORKER_URL or self._workers.can_serve(function)
+
     async def call(self, item: Item) -> Reply:
         """Ask the app for the run's next step, or for the item's one step. Never raises for what an app does."""
         request_id = str(ULID.from_timestamp(self._clock.now()))
         body = request_body(item, request_id)
         function = item.live.run.function
-        if self.connected is not None and function.url.startswith("wss:"):
-            answer = await self.connected(item, request_id, body)
-            if not isinstance(answer, Unanswered):
+        if function.url == WORKER_URL:
+            answer = await self._workers.call(item, request_id, body)
+            if isinstance(answer, Answered):
                 return self._read(*answer)
-            error = {"error": f"{answer.name}: {answer.message}", **answer._asdict()}
+            error = {"error": f"{answer.name}: {answer.message}", "name": answer.name, "message": answer.message}
             return Reply(output=error, error=error)
         step_id = item.target or "step"
         headers = {
@@ -205,35 +195,16 @@ def request_body(item: Item, request_id: str) -> bytes:
         "use_api": False,
         "version": live.request_version,
     }
-    encoded = _dumps(body)
+    encoded = dumps(body)
     if len(encoded) > MAX_BODY:
         context["use_api"] = True
-        encoded = _dumps({**body, "events": [], "steps": {}, "use_api": True})
+        encoded = dumps({**body, "events": [], "steps": {}, "use_api": True})
     return encoded
 
 
 def event_without_user(event: Event) -> dict[str, Any]:
     """An event as it is embedded in `inngest/function.*` events."""
     return {key: value for key, value in event.payload().items() if key != "user"}
-
-
-def _dumps(value: Json) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _reject(constant: str) -> NoReturn:
-    raise ValueError(f"invalid JSON: {constant}")
-
-
-def loads(raw: bytes) -> Json:
-    """JSON as the official server's parser reads it: half a surrogate pair becomes U+FFFD. Raises `ValueError`."""
-    if not raw:
-        return None
-    value = json.loads(raw, parse_constant=_reject)
-    if b"\\ud" not in raw.lower():
-        return value
-    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return json.loads(text)
 
 
 def _ops(raw: bytes) -> list[dict[str, Any]]:
@@ -256,7 +227,7 @@ def _unwrap_stream(headers: dict[str, str], raw: bytes) -> tuple[int, dict[str, 
     if not isinstance(stream, dict) or not isinstance(stream.get("status"), int):
         raise ValueError("expected an object with a status")
     body = stream.get("body")
-    inner = body.encode() if isinstance(body, str) else _dumps(body)
+    inner = body.encode() if isinstance(body, str) else dumps(body)
     more = {str(k).lower(): str(v) for k, v in (stream.get("headers") or {}).items()}
     return stream["status"], {**headers, **more}, inner
 

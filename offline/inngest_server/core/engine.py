@@ -1,6 +1,6 @@
 """The engine as a whole: takes events in, makes runs of them, ends runs and tells whoever waits.
 
-It knows no HTTP server; `server.py` puts one around it.
+It knows no HTTP server; `service.py` is what the views see of it.
 """
 
 from __future__ import annotations
@@ -33,18 +33,11 @@ from .state import (
     State,
     StepStatus,
 )
+from .workers import Workers
 
 log = logging.getLogger("inngest_server")
 
 _CANCEL_TIMEOUT = 365 * 86_400.0
-
-
-class InvalidEventError(ValueError):
-    """An event the server refuses. `ids` are those of the events before it, which were taken."""
-
-    def __init__(self, message: str, ids: list[str]) -> None:
-        super().__init__(message)
-        self.ids = ids
 
 
 class Engine:
@@ -55,9 +48,11 @@ class Engine:
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock)
         self.rng = random.Random(seed)
-        self.client = AppClient(self.clock)
+        self.workers = Workers(self.clock, self.scheduler)
+        self.client = AppClient(self.clock, self.workers)
         self.executor = Executor(self.clock, self.scheduler, self.client, self.rng, self.finish, self.receive)
         self.server_steps = self.executor.server_steps
+        self.workers.on_ready = self.executor.queue.reconsider
         self.flow = FlowControl(self.clock, self.scheduler, self.start_run, self.cancel)
         self.crons = cron.Crons(self.clock, self.scheduler, self._tick, self.rng.random)
         self.live: dict[str, LiveRun] = {}

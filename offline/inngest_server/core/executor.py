@@ -41,7 +41,7 @@ class Executor:
         self.clock = clock
         self.scheduler = scheduler
         self.client = client
-        self.queue = WorkQueue(clock, scheduler, self._dispatch)
+        self.queue = WorkQueue(clock, scheduler, client.can_reach, self._dispatch)
         self._rng = rng
         self._finish = finish
         self.start_delay = 0.0

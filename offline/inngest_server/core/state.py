@@ -62,6 +62,11 @@ class RunStatus(StrEnum):
         """Whether the run can never change again."""
         return self not in (RunStatus.SCHEDULED, RunStatus.RUNNING)
 
+    @property
+    def v2_name(self) -> str:
+        """The status as the REST API v2 and GraphQL spell it: in capitals, and QUEUED for Scheduled."""
+        return "QUEUED" if self is RunStatus.SCHEDULED else self.upper()
+
 
 class StepOp(StrEnum):
     """What a step does, spelled as the official trace spells it."""

@@ -79,20 +79,17 @@ def register(engine: Engine, payload: Any) -> dict[str, Any]:
 class Syncer:
     """Asks apps to register, again and again."""
 
-    def __init__(
-        self, engine: Engine, urls: Iterable[str], *, discovery: bool, poll: bool, interval: float, own_port: int
-    ) -> None:
+    def __init__(self, engine: Engine, urls: Iterable[str], *, discovery: bool, poll: bool, interval: float) -> None:
         self._engine = engine
         self._urls = list(urls)
         self._discovery = discovery
         self._poll = poll
         self._interval = interval
-        self._own_port = own_port
         self._reached: set[str] = set()
         self._warned: set[str] = set()
 
-    async def run(self) -> None:
-        """Never returns; cancel it."""
+    async def run(self, own_port: int) -> None:
+        """Ask until the task is cancelled. Discovery leaves out `own_port`, on which the server itself listens."""
         while True:
             known = {app.url for app in self._engine.state.apps.values() if app.url}
             wanted = [url for url in self._urls if url not in self._reached]
@@ -100,7 +97,7 @@ class Syncer:
                 wanted = [*self._urls, *sorted(known - set(self._urls))]
             await asyncio.gather(*(self._ask(url) for url in wanted))
             if self._discovery:
-                await self._discover(known)
+                await self._discover(known, own_port)
             missing = any(url not in self._reached for url in self._urls)
             await asyncio.sleep(min(_FIRST_RETRY, self._interval) if missing else self._interval)
 
@@ -145,8 +142,8 @@ class Syncer:
             },
         )
 
-    async def _discover(self, known: set[str]) -> None:
-        ports = [port for port in PORTS if port != self._own_port]
+    async def _discover(self, known: set[str], own_port: int) -> None:
+        ports = [port for port in PORTS if port != own_port]
         open_ports = await asyncio.gather(*(_is_open(port) for port in ports))
         found = [port for port, is_open in zip(ports, open_ports, strict=True) if is_open]
         for port in found:

@@ -56,19 +56,23 @@ class _Throttle:
 
 
 class WorkQueue:
-    """Holds what cannot be sent yet; calls `dispatch(item)` for what can. `release` it when it is done."""
+    """Holds what cannot be sent yet; calls `dispatch(item)` for what can. `release` it when it is done.
 
-    def __init__(self, clock: Clock, scheduler: Scheduler, dispatch: Callable[[Item], None]) -> None:
+    What nobody could answer now (`reachable(item)` is False) waits without taking a slot, until `reconsider`.
+    """
+
+    def __init__(
+        self, clock: Clock, scheduler: Scheduler, reachable: Callable[[Item], bool], dispatch: Callable[[Item], None]
+    ) -> None:
         self._clock = clock
         self._scheduler = scheduler
+        self._reachable = reachable
         self._dispatch = dispatch
         self._order = itertools.count()
         self._used: dict[str, int] = {}
         self._waiting: dict[str, _Heap] = {}
         self._throttles: dict[str, _Throttle] = {}
         self._held: list[Item] = []
-        self.reachable: Callable[[Item], bool] = lambda _: True
-        """Whether anybody could answer now. What nobody could waits without taking a slot, until `reconsider`."""
 
     def push(self, item: Item) -> None:
         """Send `item` as soon as throttle and concurrency allow."""
@@ -105,7 +109,7 @@ class WorkQueue:
         return (item.order(widened), next(self._order), item)
 
     def _admit(self, item: Item) -> None:
-        if not self.reachable(item):
+        if not self._reachable(item):
             self._held.append(item)
             return
         pools = self._pools(item)

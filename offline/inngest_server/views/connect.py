@@ -1,10 +1,8 @@
-"""Connect: workers without an inbound port. They dial in over a websocket, register and are sent their steps there.
+"""Connect: the websocket by which workers without an inbound port dial in.
 
 `POST /v0/connect/start` tells a worker where the gateway is, `/v0/connect` is the gateway, `POST /v0/connect/flush`
 takes replies whose connection was lost. Messages are the SDK's own protobuf (`connect.proto` in the inngest package).
-A request is leased to its worker. When the connection ends, the lease runs on (the worker may come back and extend
-it, or flush its reply); when the lease ends too, the attempt has failed and is retried, on whichever worker is there.
-While no worker is connected, what is for it waits and costs no attempt.
+Which worker gets a request is decided in `core/workers.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError, Message
 from inngest.connect._internal import connect_pb2 as pb
@@ -22,110 +20,43 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
-from offline.inngest_server.core import sync
-from offline.inngest_server.core.app_client import Answered, Unanswered
-from offline.inngest_server.core.engine import Engine
 from offline.inngest_server.core.live import Item
-from offline.inngest_server.core.scheduler import Timer
 from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, stable_uuid
+from offline.inngest_server.core.workers import Answered, Worker
+from offline.inngest_server.service import Service
 
 log = logging.getLogger("inngest_server")
 
-URL = "wss://connect"
-"""What the SDK registers as the address of a function served this way."""
-
 SUBPROTOCOL = "v0.connect.inngest.com"
-LEASE = 120.0
-"""Seconds of the server's time for which a request belongs to its worker; each extension begins them anew."""
-GRACE = 5.0
-HEARTBEAT_INTERVAL, EXTEND_INTERVAL = "10s", "30s"
+HEARTBEAT_INTERVAL = "10s"
+EXTEND_LEASE_INTERVAL = "30s"
 
 _HELLO_TIMEOUT = 5.0
+"""Seconds of real time that a worker has to say who it is."""
+
 _SILENCE = 60.0
 """Seconds of real time without a message (heartbeats are messages) after which a connection counts as dead."""
 
 _PROTOBUF = "application/octet-stream"
-_POLICY_VIOLATION, _GOING_AWAY = 1008, 1001
+_POLICY_VIOLATION = 1008
+_GOING_AWAY = 1001
 _STATUS = {pb.SDKResponseStatus.DONE: 200, pb.SDKResponseStatus.NOT_COMPLETED: 206, pb.SDKResponseStatus.ERROR: 500}
 Kind = pb.GatewayMessageType
 
 
 @dataclass(eq=False)
-class _Worker:
-    """One connection."""
+class _Connection(Worker):
+    """A worker at the other end of a websocket."""
 
-    socket: WebSocket
     id: str
-    instance_id: str
-    functions: set[str]
-    limit: int
-    """Requests it takes at once; 0 for any number."""
-    ready: bool
-    requests: set[str] = field(default_factory=set)
+    socket: WebSocket
 
     async def send(self, kind: pb.GatewayMessageType, message: Message | None = None) -> None:
         payload = message.SerializeToString() if message else b""
         await self.socket.send_bytes(pb.ConnectMessage(kind=kind, payload=payload).SerializeToString())
 
-
-@dataclass(eq=False)
-class _Pending:
-    """One request that a worker has and has not answered."""
-
-    task: asyncio.Task[None]
-    reply: asyncio.Future[pb.SDKResponse | None]
-    """None: the lease ended."""
-    worker: _Worker
-    leased_until: float
-    timer: Timer | None = None
-
-
-class Gateway:
-    """All connected workers of one engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._workers: list[_Worker] = []
-        self._pending: dict[str, _Pending] = {}
-        self._freed = asyncio.Event()
-        engine.client.connected = self.call
-        engine.executor.queue.reachable = self._reachable
-
-    def routes(self) -> list[BaseRoute]:
-        """Where workers begin, connect, and leave what they could not deliver."""
-        return [
-            Route("/v0/connect/start", self._start, methods=["POST"]),
-            Route("/v0/connect/flush", self._flush, methods=["POST"]),
-            Route("/v0/connect/envs/{env}/conns", self._connections),
-            WebSocketRoute("/v0/connect", self._serve),
-        ]
-
-    @property
-    def workers(self) -> list[str]:
-        """The instance ids of the connected workers, oldest first."""
-        return [worker.instance_id for worker in self._workers]
-
-    async def close(self) -> None:
-        """Tell the workers to look for another gateway."""
-        for worker in list(self._workers):
-            try:
-                await worker.send(Kind.GATEWAY_CLOSING)
-                await worker.socket.close(_GOING_AWAY)
-            except (RuntimeError, WebSocketDisconnect):
-                continue
-
-    async def call(self, item: Item, request_id: str, body: bytes) -> Answered | Unanswered:
-        """Have a worker answer a request: status, headers and body as over HTTP, or why there is no answer."""
+    async def ask(self, item: Item, request_id: str, body: bytes, leased_until: float) -> None:
         function = item.live.run.function
-        worker = await self._choose(function.id)
-        if worker is None:
-            return Unanswered("connect_no_healthy_connection", "Could not find a healthy connection")
-        task = asyncio.current_task()
-        assert task is not None
-        reply: asyncio.Future[pb.SDKResponse | None] = asyncio.get_running_loop().create_future()
-        pending = _Pending(task, reply, worker, self._lease_end())
-        self._pending[request_id] = pending
-        worker.requests.add(request_id)
         request = pb.GatewayExecutorRequestData(
             request_id=request_id,
             account_id=ACCOUNT_ID,
@@ -139,77 +70,40 @@ class Gateway:
             system_trace_ctx=b"{}",
             user_trace_ctx=b"{}",
             run_id=item.live.run.id,
-            lease_id=str(ULID.from_timestamp(pending.leased_until)),
+            lease_id=str(ULID.from_timestamp(leased_until)),
             job_id=item.job_id,
         )
         try:
+            await self.send(Kind.GATEWAY_EXECUTOR_REQUEST, request)
+        except (RuntimeError, WebSocketDisconnect) as error:
+            raise ConnectionError from error
+
+
+class Gateway:
+    """Where workers begin, connect, and leave what they could not deliver."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._workers = service.workers
+        self._connections: list[_Connection] = []
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes below `/v0/connect`."""
+        return [
+            Route("/v0/connect/start", self._start, methods=["POST"]),
+            Route("/v0/connect/flush", self._flush, methods=["POST"]),
+            Route("/v0/connect/envs/{env}/conns", self._list),
+            WebSocketRoute("/v0/connect", self._serve),
+        ]
+
+    async def close(self) -> None:
+        """Tell the workers to look for another gateway."""
+        for connection in list(self._connections):
             try:
-                await worker.send(Kind.GATEWAY_EXECUTOR_REQUEST, request)
+                await connection.send(Kind.GATEWAY_CLOSING)
+                await connection.socket.close(_GOING_AWAY)
             except (RuntimeError, WebSocketDisconnect):
-                self._lost(request_id, pending)
-            response = await pending.reply
-        finally:
-            del self._pending[request_id]
-            if pending.timer:
-                pending.timer.cancel()
-            pending.worker.requests.discard(request_id)
-            self._freed.set()
-        if response is None:
-            return Unanswered("connect_worker_stopped_responding", "The worker stopped responding to the request.")
-        return _answered(response)
-
-    async def _choose(self, function_id: str) -> _Worker | None:
-        """The least busy worker that has the function, once one has room; None when none is connected."""
-        while True:
-            able = self._able(function_id)
-            if not able:
-                return None
-            free = [worker for worker in able if not worker.limit or len(worker.requests) < worker.limit]
-            if free:
-                return min(free, key=lambda worker: len(worker.requests))
-            self._freed.clear()
-            await self._freed.wait()
-
-    def _able(self, function_id: str) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.ready and function_id in worker.functions]
-
-    def _reachable(self, item: Item) -> bool:
-        function = item.live.run.function
-        return function.url != URL or bool(self._able(function.id))
-
-    def _lease_end(self) -> float:
-        return self._engine.clock.now() + LEASE
-
-    def _arrived(self) -> None:
-        self._freed.set()
-        self._engine.executor.queue.reconsider()
-
-    # A request that no connected worker has is not in flight, for `advance` must be able to end its lease.
-
-    def _lost(self, request_id: str, pending: _Pending) -> None:
-        if pending.timer is not None or pending.reply.done():
-            return
-        scheduler = self._engine.scheduler
-
-        def expire() -> None:
-            log.warning("connect: request %s was lost with its worker", request_id)
-            self._settle(pending, None)
-
-        pending.timer = scheduler.call_at(pending.leased_until + GRACE, expire)
-        scheduler.park(pending.task)
-
-    def _found(self, pending: _Pending) -> None:
-        if pending.timer is not None:
-            pending.timer.cancel()
-            pending.timer = None
-            self._engine.scheduler.unpark(pending.task)
-
-    def _settle(self, pending: _Pending, response: pb.SDKResponse | None) -> None:
-        self._found(pending)
-        if not pending.reply.done():
-            pending.reply.set_result(response)
-
-    # What workers send
+                continue
 
     async def _start(self, request: Request) -> Response:
         body = await request.body()
@@ -223,8 +117,8 @@ class Gateway:
         )
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)
 
-    async def _connections(self, _: Request) -> Response:
-        shown = [{"id": w.id, "instance_id": w.instance_id, "status": int(w.ready)} for w in self._workers]
+    async def _list(self, _: Request) -> Response:
+        shown = [{"id": c.id, "instance_id": c.instance_id, "status": int(c.ready)} for c in self._connections]
         return JSONResponse({"data": shown})
 
     async def _flush(self, request: Request) -> Response:
@@ -232,9 +126,7 @@ class Gateway:
             response = pb.SDKResponse.FromString(await request.body())
         except DecodeError:
             return Response("could not unmarshal request", 400)
-        pending = self._pending.get(response.request_id)
-        if pending is not None:
-            self._settle(pending, response)
+        self._workers.answered(response.request_id, _answer(response))
         return Response(pb.FlushResponse(request_id=response.request_id).SerializeToString(), media_type=_PROTOBUF)
 
     async def _serve(self, socket: WebSocket) -> None:
@@ -242,33 +134,33 @@ class Gateway:
         await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in wanted else None)
         try:
             await socket.send_bytes(pb.ConnectMessage(kind=Kind.GATEWAY_HELLO).SerializeToString())
-            worker = await self._handshake(socket)
+            connection = await self._handshake(socket)
         except (WebSocketDisconnect, RuntimeError):
             return
         except (TimeoutError, DecodeError, ValueError, KeyError) as error:
             log.warning("connect: a worker was refused: %s", error or type(error).__name__)
             await socket.close(_POLICY_VIOLATION, "connect_worker_hello_invalid_payload")
             return
-        self._workers.append(worker)
+        self._connections.append(connection)
+        self._workers.join(connection)
         try:
             ready = pb.GatewayConnectionReadyData(
-                heartbeat_interval=HEARTBEAT_INTERVAL, extend_lease_interval=EXTEND_INTERVAL
+                heartbeat_interval=HEARTBEAT_INTERVAL, extend_lease_interval=EXTEND_LEASE_INTERVAL
             )
-            await worker.send(Kind.GATEWAY_CONNECTION_READY, ready)
-            self._arrived()
+            await connection.send(Kind.GATEWAY_CONNECTION_READY, ready)
+            if connection.ready:
+                self._workers.became_ready(connection)
             while True:
                 async with asyncio.timeout(_SILENCE):
                     message = await _receive(socket)
-                await self._handle(worker, message)
+                await self._handle(connection, message)
         except (WebSocketDisconnect, RuntimeError, TimeoutError, DecodeError):
             pass
         finally:
-            self._workers.remove(worker)
-            self._freed.set()
-            for request_id in worker.requests:
-                self._lost(request_id, self._pending[request_id])
+            self._connections.remove(connection)
+            self._workers.leave(connection)
 
-    async def _handshake(self, socket: WebSocket) -> _Worker:
+    async def _handshake(self, socket: WebSocket) -> _Connection:
         """Take in what a worker says of itself, and register its apps. Raises what `_serve` refuses."""
         async with asyncio.timeout(_HELLO_TIMEOUT):
             message = await _receive(socket)
@@ -288,31 +180,33 @@ class Gateway:
                 "sdk": f"{hello.sdk_language}:v{hello.sdk_version}",
                 "url": "",
             }
-            sync.register(self._engine, payload)
+            self._service.register(payload)
             functions |= {config["id"] for config in configs}
-        ready = not hello.worker_manual_readiness_ack
-        return _Worker(socket, hello.connection_id, hello.instance_id, functions, hello.max_worker_concurrency, ready)
+        return _Connection(
+            instance_id=hello.instance_id,
+            functions=functions,
+            limit=hello.max_worker_concurrency,
+            ready=not hello.worker_manual_readiness_ack,
+            id=hello.connection_id,
+            socket=socket,
+        )
 
-    async def _handle(self, worker: _Worker, message: pb.ConnectMessage) -> None:
-        match message.kind:
-            case Kind.WORKER_HEARTBEAT:
-                await worker.send(Kind.GATEWAY_HEARTBEAT)
-            case Kind.WORKER_READY:
-                worker.ready = True
-                self._arrived()
-            case Kind.WORKER_PAUSE:
-                worker.ready = False
-                self._freed.set()
-            case Kind.WORKER_REQUEST_EXTEND_LEASE:
-                await self._extend(worker, pb.WorkerRequestExtendLeaseData.FromString(message.payload))
-            case Kind.WORKER_REPLY:
-                response = pb.SDKResponse.FromString(message.payload)
-                if (pending := self._pending.get(response.request_id)) is not None:
-                    self._settle(pending, response)
-                await worker.send(Kind.WORKER_REPLY_ACK, pb.WorkerReplyAckData(request_id=response.request_id))
+    async def _handle(self, connection: _Connection, message: pb.ConnectMessage) -> None:
+        if message.kind == Kind.WORKER_HEARTBEAT:
+            await connection.send(Kind.GATEWAY_HEARTBEAT)
+        elif message.kind == Kind.WORKER_READY:
+            self._workers.became_ready(connection)
+        elif message.kind == Kind.WORKER_PAUSE:
+            self._workers.pause(connection)
+        elif message.kind == Kind.WORKER_REQUEST_EXTEND_LEASE:
+            await self._extend(connection, pb.WorkerRequestExtendLeaseData.FromString(message.payload))
+        elif message.kind == Kind.WORKER_REPLY:
+            response = pb.SDKResponse.FromString(message.payload)
+            self._workers.answered(response.request_id, _answer(response))
+            await connection.send(Kind.WORKER_REPLY_ACK, pb.WorkerReplyAckData(request_id=response.request_id))
 
-    async def _extend(self, worker: _Worker, data: pb.WorkerRequestExtendLeaseData) -> None:
-        """A new lease; none for a request that is no longer this worker's, which then stops working on it."""
+    async def _extend(self, connection: _Connection, data: pb.WorkerRequestExtendLeaseData) -> None:
+        """Answer with a new lease; without one where nobody waits for the request: its worker then stops."""
         answer = pb.WorkerRequestExtendLeaseAckData(
             request_id=data.request_id,
             account_id=data.account_id,
@@ -320,26 +214,21 @@ class Gateway:
             app_id=data.app_id,
             function_slug=data.function_slug,
         )
-        pending = self._pending.get(data.request_id)
-        if pending is not None and not pending.reply.done():
-            pending.worker.requests.discard(data.request_id)
-            pending.worker = worker
-            worker.requests.add(data.request_id)
-            self._found(pending)
-            pending.leased_until = self._lease_end()
-            answer.new_lease_id = str(ULID.from_timestamp(pending.leased_until))
-        await worker.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, answer)
+        leased_until = self._workers.extend(data.request_id, connection)
+        if leased_until is not None:
+            answer.new_lease_id = str(ULID.from_timestamp(leased_until))
+        await connection.send(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK, answer)
 
 
 async def _receive(socket: WebSocket) -> pb.ConnectMessage:
     return pb.ConnectMessage.FromString(await socket.receive_bytes())
 
 
-def _answered(response: pb.SDKResponse) -> Answered:
+def _answer(response: pb.SDKResponse) -> Answered:
     headers = {"x-inngest-sdk": response.sdk_version or "connect"}
     headers["x-inngest-req-version"] = str(response.request_version)
     if response.no_retry:
         headers["x-inngest-no-retry"] = "true"
     if response.retry_after:
         headers["retry-after"] = response.retry_after
-    return _STATUS[response.status], headers, response.body
+    return Answered(_STATUS.get(response.status, 500), headers, response.body)

@@ -1,8 +1,7 @@
-"""`POST /v0/gql`: the part of the official dev server's GraphQL API that tools ask for.
+"""`POST /v0/gql`: the part of the official dev server's GraphQL API that tools ask for (`schema.graphql`).
 
-Events and the runs they triggered, runs with their trace, step outputs, apps and functions; read only. A query for
-a field that is not in `SCHEMA` is refused with graphql-core's own message. Names and nullability are those of the
-official server's schema (`pkg/coreapi/*.graphql` in its repository).
+It shows events and the runs they triggered, runs with their trace, step outputs, apps and functions, and changes
+nothing. A query for a field that is not in the schema is refused with graphql-core's own message.
 """
 
 from __future__ import annotations
@@ -10,7 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from graphql import GraphQLError, GraphQLResolveInfo, build_schema, execute, parse, validate
 from graphql.pyutils import is_awaitable
@@ -18,183 +19,30 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offline.inngest_server.api_v2.answers import find_run, select_runs, span_id
 from offline.inngest_server.core.state import (
     App,
-    Attempt,
     Event,
     Function,
     Json,
     Run,
-    RunStatus,
-    State,
     Step,
     StepOp,
     StepStatus,
+    Trigger,
     iso,
     stable_uuid,
 )
-
-if TYPE_CHECKING:
-    from offline.inngest_server.server import DevServer
+from offline.inngest_server.core.trace import Span, duration_ms, span_id, trace_of
+from offline.inngest_server.service import RunFilter, Service
 
 Object = dict[str, Json]
 Info = GraphQLResolveInfo[Any]
 
-SCHEMA = build_schema("""
-scalar Time
-scalar Bytes
-scalar ULID
-scalar UUID
-
-type Query {
-  apps: [App!]!
-  app(id: UUID!): App
-  functions: [Function!]
-  functionBySlug(query: FunctionQuery!): Function
-  event(query: EventQuery!): Event
-  events(query: EventsQuery!): [Event!]
-  runs(first: Int! = 100, after: String, orderBy: [RunsOrderBy!], filter: RunsFilter): RunsConnection!
-  run(runID: String!): Run
-  runTrace(runID: String!): Span!
-  runTraceSpanOutputByID(outputID: String!): SpanOutput!
-  runTrigger(runID: String!): RunTrigger!
-}
-input FunctionQuery { workspaceId: ID! = "local", functionSlug: String! }
-input EventQuery { workspaceId: ID! = "local", eventId: ID! }
-input EventsQuery { workspaceId: ID! = "local", lastEventId: ID }
-input RunsOrderBy { field: RunTimeField!, direction: Direction! }
-input RunsFilter {
-  from: Time, until: Time, timeField: RunTimeField = QUEUED_AT, status: [RunStatus!], functionIDs: [UUID!]
-}
-enum RunTimeField { QUEUED_AT STARTED_AT ENDED_AT }
-enum Direction { ASC DESC }
-enum RunStatus { COMPLETED FAILED CANCELLED RUNNING QUEUED SKIPPED }
-enum SpanStatus { FAILED QUEUED RUNNING COMPLETED WAITING CANCELLED SKIPPED }
-enum StepOp { INVOKE RUN SLEEP WAIT_FOR_EVENT AI_GATEWAY WAIT_FOR_SIGNAL }
-enum TriggerType { EVENT CRON }
-
-type App {
-  id: ID!
-  externalID: String!
-  name: String!
-  sdkLanguage: String!
-  sdkVersion: String!
-  framework: String
-  url: String
-  checksum: String
-  error: String
-  functions: [Function!]!
-  method: String!
-  appVersion: String
-  connected: Boolean!
-  functionCount: Int!
-}
-type Function {
-  id: String!
-  name: String!
-  slug: String!
-  config: String!
-  concurrency: Int!
-  triggers: [Trigger!]
-  url: String!
-  appID: String!
-  app: App!
-}
-type Trigger { type: TriggerType!, value: String!, condition: String }
-type Event {
-  id: ULID!
-  externalID: String
-  name: String
-  createdAt: Time
-  payload: String
-  raw: String
-  pendingRuns: Int
-  totalRuns: Int
-  functionRuns: [Run!]
-}
-type Run {
-  id: ULID!
-  appID: UUID!
-  app: App!
-  functionID: UUID!
-  function: Function!
-  traceID: String!
-  queuedAt: Time!
-  startedAt: Time
-  endedAt: Time
-  finishedAt: Time
-  status: RunStatus!
-  sourceID: String
-  triggerIDs: [ULID!]!
-  eventID: ID!
-  event: Event
-  events: [Event!]!
-  eventName: String
-  isBatch: Boolean!
-  batchID: ULID
-  cron: String
-  cronSchedule: String
-  output: Bytes
-  trace(preview: Boolean): Span
-}
-type RunsConnection { edges: [RunEdge!]!, pageInfo: PageInfo!, totalCount(preview: Boolean): Int! }
-type RunEdge { node: Run!, cursor: String! }
-type PageInfo { hasNextPage: Boolean!, hasPreviousPage: Boolean!, startCursor: String, endCursor: String }
-type Span {
-  appID: UUID!
-  functionID: UUID!
-  runID: ULID!
-  spanID: String!
-  traceID: String!
-  name: String!
-  status: SpanStatus!
-  attempts: Int
-  duration: Int
-  outputID: String
-  queuedAt: Time!
-  startedAt: Time
-  endedAt: Time
-  childrenSpans: [Span!]!
-  stepOp: StepOp
-  stepID: String
-  stepInfo: StepInfo
-  isRoot: Boolean!
-  parentSpanID: String
-}
-union StepInfo = InvokeStepInfo | SleepStepInfo | WaitForEventStepInfo | RunStepInfo
-type InvokeStepInfo {
-  triggeringEventID: ULID!
-  functionID: String!
-  timeout: Time!
-  runID: ULID
-  timedOut: Boolean
-}
-type SleepStepInfo { sleepUntil: Time! }
-type WaitForEventStepInfo {
-  eventName: String!
-  expression: String
-  timeout: Time!
-  foundEventID: ULID
-  timedOut: Boolean
-}
-type RunStepInfo { type: String }
-type SpanOutput { input: Bytes, data: Bytes, error: StepError }
-type StepError { message: String!, name: String, stack: String }
-type RunTrigger {
-  eventName: String
-  IDs: [ULID!]!
-  payloads: [Bytes!]!
-  timestamp: Time!
-  isBatch: Boolean!
-  batchID: ULID
-  cron: String
-}
-""")
+SCHEMA = build_schema(Path(__file__).with_name("schema.graphql").read_text())
 
 
-def graphql_routes(server: DevServer) -> list[Route]:
-    """Return the routes of the GraphQL endpoint, answering from `server`'s state."""
+def routes(service: Service) -> list[Route]:
+    """The routes of one server."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -203,15 +51,13 @@ def graphql_routes(server: DevServer) -> list[Route]:
         except (ValueError, KeyError, TypeError, AttributeError):
             problem = {"message": "json body could not be decoded"}
             return JSONResponse({"errors": [problem], "data": None}, 400)
-        answer, status = run_query(server.state, source, variables, body.get("operationName"))
+        answer, status = _run_query(service, source, variables, body.get("operationName"))
         return JSONResponse(answer, status)
 
     return [Route("/v0/gql", endpoint, methods=["POST"])]
 
 
-def run_query(
-    state: State, source: str, variables: Object | None = None, operation: str | None = None
-) -> tuple[Object, int]:
+def _run_query(service: Service, source: str, variables: Object | None, operation: str | None) -> tuple[Object, int]:
     """Answer one query; return the body and the HTTP status (422 when the query itself is wrong)."""
     try:
         document = parse(source)
@@ -220,7 +66,7 @@ def run_query(
     errors = validate(SCHEMA, document)
     if errors:
         return {"errors": [error.formatted for error in errors], "data": None}, 422
-    result = execute(SCHEMA, document, _Query(state), variable_values=variables, operation_name=operation)
+    result = execute(SCHEMA, document, _Query(service), variable_values=variables, operation_name=operation)
     if is_awaitable(result):
         raise TypeError("resolvers of the stand-in are synchronous")
     return dict(result.formatted), 200  # type: ignore[union-attr]
@@ -229,8 +75,9 @@ def run_query(
 class _Query:
     """The root fields. graphql-core calls each method that a query names; values are plain dictionaries."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.state = service.state
 
     def apps(self, _info: Info) -> list[Object]:
         return [self._app(app) for app in self.state.apps.values()]
@@ -262,11 +109,10 @@ class _Query:
         orderBy: list[Object] | None = None,  # noqa: N803
         filter: Object | None = None,  # noqa: A002
     ) -> Object:
-        wanted = dict(filter or {})
-        if orderBy:
-            wanted |= {"timeField": orderBy[0]["field"], "order": orderBy[0]["direction"]}
-        ids = wanted.pop("functionIDs", None)
-        found = [run for run in select_runs(self.state, wanted) if not ids or run.function.uuid in ids]
+        found = self.service.runs(_run_filter(filter or {}, orderBy[0] if orderBy else {}))
+        ids = (filter or {}).get("functionIDs")
+        if ids:
+            found = [run for run in found if run.function.uuid in ids]
         start = next((i + 1 for i, run in enumerate(found) if run.id == after), 0)
         page = found[start : start + first]
         return {
@@ -285,10 +131,10 @@ class _Query:
         return self._run(run) if run else None
 
     def runTrace(self, _info: Info, runID: str) -> Object:  # noqa: N802, N803
-        return _root_span(find_run(self.state, runID))
+        return _trace(self.service.run(runID))
 
     def runTrigger(self, _info: Info, runID: str) -> Object:  # noqa: N802, N803
-        run = find_run(self.state, runID)
+        run = self.service.run(runID)
         return {
             "eventName": run.event.name,
             "IDs": [event.internal_id for event in run.events],
@@ -301,23 +147,17 @@ class _Query:
 
     def runTraceSpanOutputByID(self, _info: Info, outputID: str) -> Object:  # noqa: N802, N803
         try:
-            run_id, step_id, number = json.loads(base64.b64decode(outputID, validate=True))
+            run_id, wanted = json.loads(base64.b64decode(outputID, validate=True))
         except (binascii.Error, ValueError, TypeError) as problem:
             raise GraphQLError("outputID is invalid") from problem
-        run = find_run(self.state, run_id)
-        source: Run | Step | Attempt = run
-        if step_id is not None:
-            source = run.steps[step_id]
-        if number is not None:
-            attempts = run.attempts if step_id is None else run.steps[step_id].attempts
-            source = next(attempt for attempt in attempts if attempt.number == number)
-        error = source.error if not isinstance(source, Run) else None
-        if isinstance(source, Run) and source.status is RunStatus.FAILED:
-            error = source.output
-        if error:
-            shown = {"message": error.get("message", ""), "name": error.get("name"), "stack": error.get("stack")}
-            return {"input": None, "data": None, "error": shown}
-        return {"input": None, "data": json.dumps(source.output), "error": None}
+        span = _find(trace_of(self.service.run(run_id)), wanted)
+        if span is None:
+            raise GraphQLError("outputID is invalid")
+        if span.error:
+            error = {"message": span.error.get("message", "")}
+            error |= {"name": span.error.get("name"), "stack": span.error.get("stack")}
+            return {"input": None, "data": None, "error": error}
+        return {"input": None, "data": json.dumps(span.output), "error": None}
 
     def _app(self, app: App) -> Object:
         return {
@@ -344,12 +184,7 @@ class _Query:
             "slug": function.id,
             "config": json.dumps(function.config),
             "concurrency": min((c.limit for c in function.flow.concurrency), default=0),
-            "triggers": [
-                {"type": "CRON", "value": trigger.cron, "condition": None}
-                if trigger.cron
-                else {"type": "EVENT", "value": trigger.event, "condition": trigger.expression}
-                for trigger in function.triggers
-            ],
+            "triggers": [_trigger(trigger) for trigger in function.triggers],
             "url": function.url,
             "appID": stable_uuid(function.app_id),
             "app": lambda _info: self._app(self.state.apps[function.app_id]),
@@ -381,7 +216,7 @@ class _Query:
             "startedAt": iso(run.started_at),
             "endedAt": iso(run.ended_at),
             "finishedAt": iso(run.ended_at),
-            "status": _run_status(run),
+            "status": run.status.v2_name,
             "sourceID": run.original_run_id,
             "triggerIDs": [event.internal_id for event in run.events],
             "eventID": run.event.internal_id,
@@ -393,82 +228,77 @@ class _Query:
             "cron": run.cron,
             "cronSchedule": run.cron,
             "output": json.dumps(run.output) if run.status.ended else None,
-            "trace": lambda _info, **_args: _root_span(run),
+            "trace": lambda _info, **_args: _trace(run),
         }
 
 
-def _run_status(run: Run) -> str:
-    return "QUEUED" if run.status is RunStatus.SCHEDULED else run.status.upper()
+def _run_filter(wanted: Object, order: Object) -> RunFilter:
+    field: Any = order.get("field") or wanted.get("timeField") or "QUEUED_AT"
+    return RunFilter(
+        statuses=wanted.get("status") or (),
+        moment=field.lower(),
+        since=_seconds(wanted.get("from")),
+        until=_seconds(wanted.get("until")),
+        oldest_first=order.get("direction") == "ASC",
+    )
 
 
-def _span(run: Run, source: Run | Step | Attempt, name: str, status: str, path: tuple[Json, Json]) -> Object:
-    parts = [run.id, *(part for part in path if part is not None)]
-    took = None
-    if source.started_at is not None and source.ended_at is not None:
-        took = round((source.ended_at - source.started_at) * 1000)
-    output_id = base64.b64encode(json.dumps([run.id, *path]).encode()).decode()
-    return {
+def _seconds(time: str | None) -> float | None:
+    """Seconds since the epoch of a `Time`. Raises `GraphQLError`."""
+    if not time:
+        return None
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except (TypeError, ValueError) as error:
+        raise GraphQLError(f"not a valid timestamp: {time}") from error
+
+
+def _trigger(trigger: Trigger) -> Object:
+    if trigger.cron:
+        return {"type": "CRON", "value": trigger.cron, "condition": None}
+    return {"type": "EVENT", "value": trigger.event, "condition": trigger.expression}
+
+
+def _find(span: Span, wanted: str) -> Span | None:
+    """The span with this id in the tree below `span`."""
+    if span.id == wanted:
+        return span
+    return next((found for child in span.children if (found := _find(child, wanted)) is not None), None)
+
+
+def _trace(run: Run) -> Object:
+    return _span(run, trace_of(run), None)
+
+
+def _span(run: Run, span: Span, parent: Span | None) -> Object:
+    output_id = base64.b64encode(json.dumps([run.id, span.id]).encode()).decode()
+    shown: Object = {
         "appID": stable_uuid(run.app_id),
         "functionID": run.function.uuid,
         "runID": run.id,
-        "spanID": span_id(*parts),
+        "spanID": span.id,
         "traceID": span_id(run.id, "trace"),
-        "name": name,
-        "status": status,
+        "name": span.name,
+        "status": span.status,
         "attempts": None,
-        "duration": took,
-        "outputID": output_id if source.ended_at is not None else None,
-        "queuedAt": iso(source.queued_at),
-        "startedAt": iso(source.started_at),
-        "endedAt": iso(source.ended_at),
-        "childrenSpans": [],
-        "isRoot": len(parts) == 1,
-        "parentSpanID": None if len(parts) == 1 else span_id(*parts[:-1]),
+        "duration": duration_ms(span.started_at, span.ended_at),
+        "outputID": output_id if span.ended_at is not None else None,
+        "queuedAt": iso(span.queued_at),
+        "startedAt": iso(span.started_at),
+        "endedAt": iso(span.ended_at),
+        "childrenSpans": [_span(run, child, span) for child in span.children],
+        "isRoot": parent is None,
+        "parentSpanID": parent.id if parent else None,
     }
+    if span.step is not None and not span.is_attempt:
+        shown["attempts"] = max(0, len(span.step.attempts) - 1)
+        shown |= {"stepOp": str(span.step.op), "stepID": span.step.id, "stepInfo": _step_info(span.step)}
+    return shown
 
 
-def _root_span(run: Run) -> Object:
-    children = [_step_span(run, step) for step in run.steps.values()]
-    if run.attempts:
-        last = run.attempts[-1]
-        end = _span(run, last, "Finalization", _attempt_status(last), (None, last.number))
-        failed = any(attempt.error for attempt in run.attempts)
-        children.append(end | {"childrenSpans": _attempt_spans(run, None, run.attempts) if failed else []})
-    return _span(run, run, "Run", _run_status(run), (None, None)) | {"childrenSpans": children}
-
-
-def _step_span(run: Run, step: Step) -> Object:
-    timed_out = step.status is StepStatus.TIMED_OUT
-    status = str(step.status)
-    if timed_out:
-        status = "FAILED" if step.error else "COMPLETED"
-    shown = len(step.attempts) > 1 or any(attempt.error for attempt in step.attempts)
-    return _span(run, step, step.name, status, (step.id, None)) | {
-        "attempts": max(0, len(step.attempts) - 1),
-        "stepOp": str(step.op),
-        "stepID": step.id,
-        "stepInfo": _step_info(step, timed_out),
-        "childrenSpans": _attempt_spans(run, step.id, step.attempts) if shown else [],
-    }
-
-
-def _attempt_spans(run: Run, step_id: str | None, attempts: list[Attempt]) -> list[Object]:
-    return [
-        _span(run, attempt, f"Attempt {attempt.number}", _attempt_status(attempt), (step_id, attempt.number))
-        for attempt in attempts
-    ]
-
-
-def _attempt_status(attempt: Attempt) -> str:
-    if attempt.error:
-        return "FAILED"
-    if attempt.ended_at is not None:
-        return "COMPLETED"
-    return "RUNNING" if attempt.started_at is not None else "QUEUED"
-
-
-def _step_info(step: Step, timed_out: bool) -> Object:
-    opts, ended = step.opts, step.ended_at is not None
+def _step_info(step: Step) -> Object:
+    opts = step.opts
+    timed_out = step.status is StepStatus.TIMED_OUT if step.ended_at is not None else None
     if step.op is StepOp.SLEEP:
         return {"__typename": "SleepStepInfo", "sleepUntil": iso(opts["until"])}
     if step.op is StepOp.WAIT_FOR_EVENT:
@@ -478,7 +308,7 @@ def _step_info(step: Step, timed_out: bool) -> Object:
             "expression": opts.get("if"),
             "timeout": iso(opts["timeout_at"]),
             "foundEventID": opts.get("matched_event_id"),
-            "timedOut": timed_out if ended else None,
+            "timedOut": timed_out,
         }
     if step.op is StepOp.INVOKE:
         return {
@@ -487,6 +317,6 @@ def _step_info(step: Step, timed_out: bool) -> Object:
             "functionID": opts["function_id"],
             "timeout": iso(opts["timeout_at"]),
             "runID": opts.get("run_id"),
-            "timedOut": timed_out if ended else None,
+            "timedOut": timed_out,
         }
     return {"__typename": "RunStepInfo", "type": None}

@@ -21,8 +21,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
-from offline.inngest_server.core.clock import Clock
 from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, iso
+from offline.inngest_server.service import Service
 
 TOKEN_SECONDS = 60.0
 _KEEP_ALIVE = 30.0
@@ -42,8 +42,8 @@ class _Subscription:
 class Realtime:
     """The channels of one server."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, service: Service) -> None:
+        self._clock = service.clock
         self._secret = secrets.token_bytes(32)
         self._tokens: dict[str, tuple[float, list[Topic]]] = {}
         self._subscriptions: list[_Subscription] = []

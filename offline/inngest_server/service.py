@@ -222,7 +222,7 @@ class Service:
         run = self.run(run_id)
         live = self.engine.live.get(run_id)
         if live is not None:
-            self.engine.cancel(live, "by request")
+            self.engine.cancel(live)
         return run
 
     def cancel_runs(self, function: Function, since: float, until: float, condition: str | None) -> None:
@@ -232,7 +232,7 @@ class Service:
             if run.function.id != function.id or not since <= run.queued_at <= until:
                 continue
             if expressions.holds(condition, {"event": run.event.payload()}):
-                self.engine.cancel(live, "in bulk")
+                self.engine.cancel(live)
 
 
 def _problem(event: Json) -> str | None:

@@ -1,9 +1,8 @@
 """The answers of the official server's REST API v2, which its MCP tools hand on word for word.
 
-Views over `state.py`: nothing here changes it. Field names, their order and what is left out follow protobuf's
-JSON (https://protobuf.dev/programming-guides/json/): camelCase; absent instead of false, 0 or empty; 64-bit integers
-as strings. A step's span has one child per attempt once an attempt of it failed or a second one began, so that
-retries can be counted in the trace.
+Field names, their order and what is left out follow protobuf's JSON
+(https://protobuf.dev/programming-guides/json/): names are in camelCase, a field is absent instead of false, 0 or empty,
+and 64-bit integers are strings.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ import json
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from offline.inngest_server.core.state import App, Function, Json, Run, State, Trigger, iso
+from offline.inngest_server.core.state import DEFAULT_RETRIES, App, Function, Json, Run, State, Trigger, iso
 from offline.inngest_server.core.trace import Span, duration_ms, trace_of
 
 PAGE = 20
 """Items per page when the caller names no limit."""
 MAX_PAGE = 100
 MAX_EVENT_RUNS_PAGE = 40
-DEFAULT_RETRIES = 4
 
 Object = dict[str, Json]
 
@@ -41,7 +39,7 @@ class ApiError(Exception):
     """A refusal, with the HTTP `status` and the error `code` that the REST API v2 would answer."""
 
     def __init__(self, status: int, code: str, message: str, body: Object | None = None) -> None:
-        """Refuse with `message`, in the words of the official server; or with a `body` of its own."""
+        """Refuse in the words of `message`, unless the refusal has a `body` of its own."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -53,7 +51,7 @@ class ApiError(Exception):
 
 
 def answer(now: float, data: Json, page: Object | None = None) -> Object:
-    """Wrap `data` as every v2 answer is wrapped, an empty list left out. `now`: seconds since the epoch."""
+    """Wrap `data` as every v2 answer is wrapped; an empty list is left out. `now` is in seconds since the epoch."""
     body: Object = {"data": data} if data != [] else {}
     body["metadata"] = {"fetchedAt": iso(now)}
     if page is not None:
@@ -82,7 +80,7 @@ def app_view(state: State, app: App) -> Object:
 
 
 def function_view(function: Function) -> Object:
-    """One function: triggers and the flow control it registered with (periods as the SDK sent them)."""
+    """One function with its triggers and its flow control, in which periods are as the SDK sent them."""
     return {
         "app": {"id": function.app_id},
         "configuration": _configuration(function),
@@ -129,7 +127,7 @@ def trace_view(run: Run, *, include_output: bool) -> Object:
 def page_of(
     items: Sequence[Item], cursor: str | None, limit: int | None, most: int = MAX_PAGE
 ) -> tuple[Sequence[Item], Object]:
-    """Cut one page out of `items` and describe it; raise ApiError 400 for a bad limit or cursor."""
+    """Cut one page out of `items` and describe it. Raises `ApiError` 400 for a bad limit or cursor."""
     size = limit or PAGE
     if size < 1:
         raise ApiError(400, "invalid_field_format", "Limit must be at least 1")
@@ -155,17 +153,18 @@ def _trigger(trigger: Trigger) -> Object:
     return _present(**{"if": trigger.expression}, type="EVENT", value=trigger.event)
 
 
+def _concurrency(function: Function) -> list[Object]:
+    if function.config.get("concurrency") is None:
+        return [{"limit": {"isPlanLimit": True, "value": -1}, "scope": "ACCOUNT"}]
+    scopes = {"fn": "FUNCTION", "env": "ENVIRONMENT", "account": "ACCOUNT"}
+    return [
+        _present(key=c.key, limit={"isPlanLimit": False, "value": c.limit}, scope=scopes[c.scope])
+        for c in sorted(function.flow.concurrency, key=lambda c: c.limit)
+    ]
+
+
 def _configuration(function: Function) -> Object:
     flow, sent = function.flow, function.config
-    limits: list[Object] | None = None
-    if sent.get("concurrency") is None:
-        limits = [{"limit": {"isPlanLimit": True, "value": -1}, "scope": "ACCOUNT"}]
-    elif flow.concurrency:
-        scopes = {"fn": "FUNCTION", "env": "ENVIRONMENT", "account": "ACCOUNT"}
-        limits = [
-            _present(key=c.key, limit={"isPlanLimit": False, "value": c.limit}, scope=scopes[c.scope])
-            for c in sorted(flow.concurrency, key=lambda c: c.limit)
-        ]
     retries: Object = {"isDefault": function.max_attempts - 1 == DEFAULT_RETRIES}
     if function.max_attempts > 1:
         retries["value"] = function.max_attempts - 1
@@ -178,7 +177,7 @@ def _configuration(function: Function) -> Object:
             _present(condition=c.get("if"), event=c.get("event"), timeout=c.get("timeout"))
             for c in sent.get("cancel") or []
         ],
-        concurrency=limits,
+        concurrency=_concurrency(function),
         debounce=sent.get("debounce"),
         eventsBatch=sent.get("batchEvents"),
         priority=flow.priority,
@@ -213,7 +212,7 @@ def _span_status(span: Span) -> str:
 
 
 def _as_object(value: Json) -> Object | None:
-    """Answers hold objects only: anything else is put below `data`."""
+    """The value as an object, which is all that answers hold: anything else is put below `data`."""
     if value is None or isinstance(value, dict):
         return value
     return {"data": value}
@@ -225,5 +224,5 @@ def _milliseconds(start: float | None, end: float | None) -> str | None:
 
 
 def _present(**fields: Json) -> Object:
-    """Drop what protobuf's JSON leaves out: null, false, 0, the empty string and the empty list."""
+    """The fields by name, without what protobuf's JSON leaves out: null, false, 0, empty text and empty lists."""
     return {name: value for name, value in sorted(fields.items()) if value or value == {}}

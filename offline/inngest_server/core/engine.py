@@ -1,4 +1,4 @@
-"""The engine as a whole: takes events in, makes runs of them, ends runs and tells whoever waits.
+"""The engine as a whole: it takes events in, makes runs of them, ends runs, and tells whoever waits.
 
 It knows no HTTP server; `service.py` is what the views see of it.
 """
@@ -32,12 +32,14 @@ from .state import (
     RunStatus,
     State,
     StepStatus,
+    error_of,
 )
 from .workers import Workers
 
 log = logging.getLogger("inngest_server")
 
 _CANCEL_TIMEOUT = 365 * 86_400.0
+"""Seconds for which a cancellation listens when its author named no timeout."""
 
 
 class Engine:
@@ -58,10 +60,12 @@ class Engine:
         self.live: dict[str, LiveRun] = {}
         """Runs that have not ended, by id."""
         self._triggers: dict[str, list[Function]] = {}
+        """Functions by the name of an event that may trigger them; filled as events come, emptied by each sync."""
         self._cancels: dict[str, dict[str, LiveRun]] = {}
+        """Runs that an event may cancel, by its name and the run's id."""
 
     def functions_changed(self, functions: list[Function], archived: list[Function]) -> None:
-        """Follow a sync; `state.functions` is already up to date."""
+        """Follow a sync. `state.functions` is up to date already, and runs go on with the new configuration."""
         self._triggers.clear()
         self.crons.sync(functions, archived)
         synced = {function.id: function for function in functions}
@@ -73,9 +77,9 @@ class Engine:
     def receive(self, raw: dict[str, Any], internal_id: str | None = None) -> Event:
         """Take an event in: wake what waits for it, cancel what it cancels, start what it triggers.
 
-        `raw` holds `name` and optionally `data`, `id`, `ts` (milliseconds), `user`, `v`. An `internal_id` that is
-        known already is a second delivery, because a sender lost the answer to the first: it starts nothing again,
-        but wakes whoever waits by now, and is listed twice, as on the official server.
+        `raw` holds `name` and optionally `data`, `id`, `ts` (milliseconds), `user` and `v`. When its `internal_id` is
+        known, a sender has lost the answer and repeats the request: as on the official server, the event then starts
+        nothing again, but it wakes whoever waits by now, and it is listed twice.
         """
         now = self.clock.now()
         internal_id = internal_id or str(ULID.from_timestamp(now))
@@ -122,8 +126,7 @@ class Engine:
         if function is not None:
             self.flow.admit(function, event)
         elif correlation_id := metadata.get("correlation_id"):
-            message = f"could not find function with ID: {wanted}"
-            error = {"error": message, "name": "Error", "message": message}
+            error = error_of(f"could not find function with ID: {wanted}")
             self.server_steps.invoked_run_ended(correlation_id, {"error": error})
 
     def _tick(self, function: Function, schedule: str, tick: float) -> None:
@@ -145,8 +148,12 @@ class Engine:
     def start_run(
         self, function: Function, events: list[Event], batch_id: str | None = None, original: str | None = None
     ) -> Run | None:
-        """Make a run and queue its first request; None when a running singleton keeps it out."""
+        """Make a run and queue its first request; return None when a running singleton keeps it out.
+
+        `original` is the id of the run that a rerun repeats.
+        """
         now = self.clock.now()
+        # A debounce or a batch may have held the event while the function was registered anew.
         function = self.state.functions.get(function.id, function)
         event = events[0]
         run = Run(
@@ -167,22 +174,26 @@ class Engine:
         )
         if not self.flow.enter_singleton(live):
             return None
-        self.state.runs[run.id] = run
-        self.live[run.id] = live
-        for each in events:
-            each.run_ids.append(run.id)
-            self._tell_invoker(each, run)
-        for setting in live.cancels:
-            self._cancels.setdefault(setting.event, {})[run.id] = live
-        if function.flow.timeout_start:
-            live.timers["start"] = self.scheduler.call_in(
-                function.flow.timeout_start, lambda: self.cancel(live, "not started in time")
-            )
+        self._enter(live)
         if event.due_at is not None and event.due_at > now and original is None and batch_id is None:
             live.timers["due"] = self.scheduler.call_at(event.due_at, lambda: self.executor.start(live))
         else:
             self.executor.start(live)
         return run
+
+    def _enter(self, live: LiveRun) -> None:
+        """Note a new run everywhere where something may look for it."""
+        run = live.run
+        self.state.runs[run.id] = run
+        self.live[run.id] = live
+        for event in run.events:
+            event.run_ids.append(run.id)
+            self._tell_invoker(event, run)
+        for setting in live.cancels:
+            self._cancels.setdefault(setting.event, {})[run.id] = live
+        timeout = run.function.flow.timeout_start
+        if timeout:
+            live.timers["start"] = self.scheduler.call_in(timeout, lambda: self.cancel(live))
 
     def _tell_invoker(self, event: Event, run: Run) -> None:
         correlation_id = (event.data.get("_inngest") or {}).get("correlation_id") if event.name == INVOKED else None
@@ -191,17 +202,15 @@ class Engine:
             found.step.opts["run_id"] = run.id
             run.invoked_by = (found.live.run.id, found.step.id)
 
-    def cancel(self, live: LiveRun, reason: str) -> None:
-        """End a run now; a request that is in flight is let finish, its result goes nowhere."""
-        if not live.run.status.ended:
-            live.run.cancel_reason = reason
-            self.finish(live, RunStatus.CANCELLED, None, None)
+    def cancel(self, live: LiveRun) -> None:
+        """End a run now. A request that is in flight may finish, and its result goes nowhere."""
+        self.finish(live, RunStatus.CANCELLED, None, None)
 
     def _cancel_matching(self, event: Event) -> None:
         lives = self._cancels.get(event.name)
         for live in list(lives.values()) if lives else []:
             if any(self._cancels_run(setting, live, event) for setting in live.cancels):
-                self.cancel(live, f"event {event.name}")
+                self.cancel(live)
 
     def _cancels_run(self, setting: Cancel, live: LiveRun, event: Event) -> bool:
         if setting.event != event.name:
@@ -212,14 +221,15 @@ class Engine:
         return expressions.holds(setting.expression, context)
 
     def finish(self, live: LiveRun, status: RunStatus, output: Json, error: dict[str, Any] | None) -> None:
-        """End a run, free what it held, and tell its invoker and every listener for function events."""
+        """End a run, free what it held, and tell its invoker and whoever listens for function events.
+
+        A run that has ended already stays as it is.
+        """
         run = live.run
         if run.status.ended:
             return
         now = self.clock.now()
         run.status, run.ended_at, run.output = status, now, output
-        if status is RunStatus.CANCELLED and "finish" in live.timers:
-            run.cancel_reason = run.cancel_reason or "not finished in time"
         for timer in live.timers.values():
             timer.cancel()
         live.timers.clear()
@@ -238,6 +248,7 @@ class Engine:
         self._announce(run, error)
 
     def _announce(self, run: Run, error: dict[str, Any] | None) -> None:
+        """Send the events that tell of a run's end. A run that such an event began has none, lest it never ends."""
         if run.event.name in (FINISHED, FAILED, CANCELLED):
             return
         for number, event in enumerate(run.events):
@@ -271,12 +282,11 @@ def _invoke_memo(run: Run, error: dict[str, Any] | None) -> dict[str, Any]:
         return {"data": run.output}
     if error is not None:
         return {"error": error}
-    message = "Function was cancelled"
-    return {"error": {"error": message, "name": "Error", "message": message}}
+    return {"error": error_of("Function was cancelled")}
 
 
 def _matches(pattern: str | None, name: str) -> bool:
-    """Whether a trigger's event name, possibly with a trailing wildcard, covers an event's."""
+    """Whether a trigger's event name, which may end in a wildcard, covers an event's."""
     if pattern is None:
         return False
     if pattern.endswith("*"):

@@ -1,7 +1,7 @@
-"""Takes a run from request to request: sends one, reads what the SDK reports, plans what has to happen next.
+"""Takes a run from request to request: it sends one, reads what the SDK reports, and plans what has to happen next.
 
-The rules (which request follows which report, when `attempt` starts again at 0, what a failed step's memo looks
-like) are the recorded ones. A step's result is stored before anything that depends on it is queued.
+The rules are those of the recorded traffic: which request follows which report, when `attempt` starts again at 0, what
+a failed step's memo looks like. A step's result is stored before anything that depends on it is queued.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .clock import Clock
 from .live import Item, LiveRun
 from .scheduler import Scheduler
 from .server_steps import InvalidOpError, Send, ServerSteps
-from .state import OFFICIAL_COMMAND, Attempt, Json, RunStatus, Step, StepOp, StepStatus
+from .state import OFFICIAL_COMMAND, Attempt, Json, RunStatus, Step, StepOp, StepStatus, error_of
 from .work_queue import WorkQueue
 
 log = logging.getLogger("inngest_server")
@@ -33,7 +33,7 @@ Finish = Callable[[LiveRun, RunStatus, Json, "dict[str, Any] | None"], None]
 
 
 class Executor:
-    """Executes runs that `runs.py` makes; hands back every run that ended through `finish`."""
+    """Executes the runs that the engine makes, and hands each that ended back to it through `finish`."""
 
     def __init__(
         self, clock: Clock, scheduler: Scheduler, client: AppClient, rng: random.Random, finish: Finish, send: Send
@@ -45,7 +45,8 @@ class Executor:
         self._rng = rng
         self._finish = finish
         self.start_delay = 0.0
-        """Seconds of real time that a run waits before its first request; set while an event comes in over HTTP."""
+        """Seconds of real time that a run waits before its first request. It is set while an event comes in over
+        HTTP, and 0 otherwise."""
         self.server_steps = ServerSteps(clock, scheduler, client, self.save, self.retry, send)
 
     def start(self, live: LiveRun) -> None:
@@ -62,13 +63,13 @@ class Executor:
             self.queue.push(self._item(live, first=True))
 
     def discover(self, live: LiveRun, job: str) -> None:
-        """Queue a call of the function without a target; at most once per `job`."""
+        """Queue a call of the function that lets it go on to whatever comes next; at most once per `job`."""
         if job not in live.jobs and not live.run.status.ended:
             live.jobs.add(job)
             self.queue.push(self._item(live))
 
     def target(self, live: LiveRun, step_id: str, race: bool) -> None:
-        """Queue one planned step; a plan reported twice is queued once."""
+        """Queue one planned step. A plan that is reported twice is queued once."""
         job = f"plan-{step_id}"
         if job not in live.jobs:
             live.jobs.add(job)
@@ -87,7 +88,7 @@ class Executor:
             self.discover(live, f"after-{step.id}")
 
     def retry_time(self, attempt: int, retry_at: float | None) -> float:
-        """When the attempt after `attempt` (from 0) is due, on the server's clock."""
+        """When the attempt after number `attempt` (counted from 0) is due, on the server's clock."""
         if retry_at is not None:
             return retry_at
         base = BACKOFF[min(attempt, len(BACKOFF) - 1)]
@@ -143,22 +144,30 @@ class Executor:
             live.run.attempts.append(attempt)
             self._finish(live, RunStatus.COMPLETED, reply.output, None)
         else:
-            attempt.error = reply.error
-            planned = live.run.steps.get(item.target) if item.target else None
-            if planned is not None:
-                planned.attempts.append(attempt)
-                planned.error, planned.status = reply.error, StepStatus.QUEUED
-            else:
-                live.run.attempts.append(attempt)
-            if reply.no_retry or item.attempt + 1 >= live.run.function.max_attempts:
-                if planned is not None:
-                    planned.status, planned.ended_at = StepStatus.FAILED, attempt.ended_at
-                self._finish(live, RunStatus.FAILED, reply.output, reply.error)
-            else:
-                self.retry(item, reply.retry_at)
+            self._handle_error(item, reply, attempt)
+
+    def _handle_error(self, item: Item, reply: Reply, attempt: Attempt) -> None:
+        """A request failed as a whole: ask again, or end the run when no attempt is left."""
+        run = item.live.run
+        attempt.error = reply.error
+        planned = run.steps.get(item.target) if item.target else None
+        if planned is not None:
+            planned.attempts.append(attempt)
+            planned.error, planned.status = reply.error, StepStatus.QUEUED
+        else:
+            run.attempts.append(attempt)
+        if not reply.no_retry and item.attempt + 1 < run.function.max_attempts:
+            self.retry(item, reply.retry_at)
+            return
+        if planned is not None:
+            planned.status, planned.ended_at = StepStatus.FAILED, attempt.ended_at
+        self._finish(item.live, RunStatus.FAILED, reply.output, reply.error)
 
     def retry(self, item: Item, retry_at: float | None) -> None:
-        """Ask the app the same again, at `retry_at` (on the server's clock) or after the backoff; once per attempt."""
+        """Ask the app the same again, at `retry_at` (on the server's clock) or after the backoff.
+
+        Several steps of one reply may ask for it; there is one retry per attempt.
+        """
         when = self.retry_time(item.attempt, retry_at)
         again = Item(
             item.live, item.job_id, self.clock.now(), item.attempt + 1, item.generation + 1, item.target, item.race
@@ -178,7 +187,7 @@ class Executor:
         live, reported = item.live, reply.ops or []
         fresh = [op for op in reported if op.get("op") not in (None, "None") and op.get("id")]
         if live.run.status.ended:
-            # A cancelled run lets its running step finish: the result is shown, and nothing follows from it.
+            # A cancelled run lets its running step finish. The step's result is shown, and nothing follows from it.
             for op in fresh:
                 if op["op"] in ("Step", "StepRun"):
                     self._ran(live, op, attempt)
@@ -187,6 +196,7 @@ class Executor:
             self.discover(live, f"redrive-{item.job_id}-{item.generation}")
             return
         if len(fresh) > 1:
+            # These steps are parallel: the function is called again once all of them have a result.
             live.plan_only = True
             live.pending |= {op["id"] for op in fresh if op["id"] not in live.run.memos}
         for op in fresh:
@@ -228,7 +238,7 @@ class Executor:
                 self.server_steps.call_model(item, op, race)
             else:
                 message = f"{code} is not supported by this stand-in; use the official server: {OFFICIAL_COMMAND}"
-                body = {"error": message, "name": "Unsupported", "message": message}
+                body = error_of(message, "Unsupported")
                 self._finish(live, RunStatus.FAILED, body, body)
         except InvalidOpError as error:
             self._finish(live, RunStatus.FAILED, error.body, error.body)

@@ -1,4 +1,7 @@
-"""What the engine needs of a run while it lives, and forgets when it ends; `state.Run` keeps what people may see."""
+"""What the engine has to know of a run while it lives. It is forgotten when the run ends.
+
+What people may see of a run is in `state.Run`.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,24 @@ class LiveRun:
 
     run: Run
     limits: list[tuple[str, int]] = field(default_factory=list)
-    """Concurrency pools each of its requests takes a slot of, most specific first, with their sizes."""
+    """The concurrency pools, with their sizes, in each of which its every request takes a slot; keyed ones first."""
     cancels: list[Cancel] = field(default_factory=list)
-    """What was registered to cancel it when it began; a later sync does not change that."""
+    """What cancels it, as registered when it was made; a later sync does not change that."""
     throttle_key: str | None = None
     singleton_key: str | None = None
     request_version: int = -1
-    """-1 until the SDK said which version it speaks; sent back to it with every request."""
+    """Which version of the protocol the SDK said it speaks, sent back with every request; -1 until it said so."""
     plan_only: bool = False
-    """While parallel steps are pending: the SDK must report new steps instead of running them."""
+    """True while parallel steps are pending: the SDK must report new steps then instead of running them."""
     pending: set[str] = field(default_factory=set)
     """Parallel steps whose results are awaited before the function is called again."""
     jobs: set[str] = field(default_factory=set)
-    """Names of everything ever queued for this run, so that a repeated report queues nothing twice."""
+    """Names of everything that was ever queued for this run, so that a repeated report queues nothing twice."""
     timers: dict[str, Timer] = field(default_factory=dict)
-    """Sleeps and timeouts, by hashed step id or purpose."""
+    """Sleeps, timeouts and retries, by hashed step id or by purpose."""
 
     def reported_step(self, op: dict[str, Any], kind: StepOp, status: StepStatus, now: float) -> Step:
-        """The step that the SDK reports in `op`; it is made, of this kind and status, at its first report."""
+        """Return the step that `op` reports. The first report makes it, with this kind and status."""
         step = self.run.steps.get(op["id"])
         if step is None:
             name = op.get("displayName") or (op.get("userland") or {}).get("id") or op.get("name") or op["id"]
@@ -54,15 +57,15 @@ class Item:
     race: bool = False
     """Whether the targeted step belongs to a group in which every branch goes on by itself."""
     first: bool = False
-    """Whether this starts the run, which is what a throttle counts."""
+    """Whether it is the run's first request, which is what a throttle counts."""
     moved_at: float | None = None
-    """When a slot of its most specific pool was free for it and a wider pool was full."""
+    """When its most specific pool had a slot for it and it went on to wait at a wider pool."""
 
     def order(self, widened: bool) -> tuple[int, float]:
-        """Smaller goes first: what goes on with a begun run, then age, shifted by priority.
+        """The key by which waiting items are sorted: those of begun runs go first, then older ones.
 
-        In a pool that several keys share (`widened`) age counts from the moment the item reached it, so that the
-        old backlog of one key does not keep the others out.
+        Priority shifts the age. In a pool that several keys share (`widened`) the age counts from when the item
+        reached that pool, so that the old backlog of one key does not keep the others out.
         """
         run = self.live.run
         if run.started_at is not None:

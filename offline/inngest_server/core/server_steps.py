@@ -16,7 +16,7 @@ from .clock import Clock
 from .live import Item, LiveRun
 from .registration import seconds
 from .scheduler import Scheduler
-from .state import INVOKED, Attempt, Event, Json, Step, StepOp, StepStatus
+from .state import INVOKED, Attempt, Event, Json, Step, StepOp, StepStatus, error_of
 
 YEAR = 365 * 86_400.0
 """Seconds that a step waits when its author named no timeout."""
@@ -115,8 +115,7 @@ class ServerSteps:
         self.invokes[correlation_id] = Waiting(live, step, race)
 
         def expire() -> None:
-            message = "Timed out waiting for invoked function to complete"
-            error = {"error": message, "name": "InngestInvokeTimeoutError", "message": message}
+            error = error_of("Timed out waiting for invoked function to complete", "InngestInvokeTimeoutError")
             self.invoked_run_ended(correlation_id, {"error": error})
             step.status = StepStatus.TIMED_OUT
 

@@ -1,9 +1,9 @@
-"""Decides when a request may be made: throttles first, then concurrency slots.
+"""Decides when a request may be made: a throttle first, then concurrency slots.
 
-A request that finds a pool full waits at that pool, ordered by its run's age and priority. Pools are asked from
-the most specific (a key's) to the widest (the server's) and woken the other way round: a busy key's backlog waits
-at its own pool, sends a few candidates ahead, and cannot stand before another key's first request. Every move
-costs O(log n).
+A request needs a slot in each of its pools. It asks them from the most specific (a key's) to the widest (the server's),
+and waits at the first that is full, ordered by its run's age and priority. So the backlog of a busy key waits at that
+key's own pool, where it cannot stand in front of another key's first request. A slot that becomes free wakes the
+widest pool first. Every move costs O(log n).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class Gcra:
 
     interval: float
     capacity: int
-    full_at: float = 0.0
-    """When a bucket filled so far would be empty again."""
+    busy_until: float = 0.0
+    """When everything that was taken so far will have been worked off."""
 
     def next_at(self, now: float) -> float:
-        """The earliest time at which one more is allowed; not later than `now` when it is now."""
-        return max(self.full_at, now) + self.interval * (1 - self.capacity)
+        """The earliest time at which one more is allowed; it is not later than `now` when one is allowed at once."""
+        return max(self.busy_until, now) + self.interval * (1 - self.capacity)
 
     def take(self, now: float) -> bool:
-        """Take one if allowed."""
+        """Take one and return True, or return False when none is allowed."""
         if self.next_at(now) > now + _EPSILON:
             return False
-        self.full_at = max(self.full_at, now) + self.interval
+        self.busy_until = max(self.busy_until, now) + self.interval
         return True
 
 
@@ -97,11 +97,6 @@ class WorkQueue:
         for item in held:
             self._admit(item)
 
-    def waiting(self) -> int:
-        """How many requests wait for a slot or for a throttle."""
-        throttled = sum(len(t.waiting) for t in self._throttles.values())
-        return throttled + len(self._held) + sum(len(heap) for heap in self._waiting.values())
-
     def _pools(self, item: Item) -> list[tuple[str, int]]:
         return [*item.live.limits, _SERVER]
 
@@ -127,8 +122,8 @@ class WorkQueue:
         while todo:
             key = todo.popleft()
             heap = self._waiting.get(key)
-            # One candidate per free slot: a candidate that moves on to wait at a wider pool still counts for
-            # the slot it will take here, and frees it in the end.
+            # There is one candidate per free slot. One that moves on to wait at a wider pool counts for the slot
+            # that it will take here later, and whose end will wake this pool again.
             candidates: int | None = None
             while heap:
                 item = heap[0][2]
@@ -156,7 +151,7 @@ class WorkQueue:
         if throttle is None:
             throttle = self._throttles[key] = _Throttle(Gcra(interval, capacity))
         elif (throttle.rate.interval, throttle.rate.capacity) != (interval, capacity):
-            throttle.rate = Gcra(interval, capacity, throttle.rate.full_at)
+            throttle.rate = Gcra(interval, capacity, throttle.rate.busy_until)
         heapq.heappush(throttle.waiting, self._entry(item))
         if throttle.timer is None:
             self._drain(key)
@@ -174,5 +169,5 @@ class WorkQueue:
                 when = throttle.rate.next_at(now)
                 throttle.timer = self._scheduler.call_at(when, lambda: self._drain(key))
                 return
-        if throttle.rate.full_at <= now:
+        if throttle.rate.busy_until <= now:
             del self._throttles[key]

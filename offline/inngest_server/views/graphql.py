@@ -58,7 +58,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def _run_query(service: Service, source: str, variables: Object | None, operation: str | None) -> tuple[Object, int]:
-    """Answer one query; return the body and the HTTP status (422 when the query itself is wrong)."""
+    """Answer one query; return the body and the HTTP status, which is 422 when the query itself is wrong."""
     try:
         document = parse(source)
     except GraphQLError as error:
@@ -73,7 +73,7 @@ def _run_query(service: Service, source: str, variables: Object | None, operatio
 
 
 class _Query:
-    """The root fields. graphql-core calls each method that a query names; values are plain dictionaries."""
+    """The root fields. graphql-core calls the method of each field that a query names, and reads dictionaries."""
 
     def __init__(self, service: Service) -> None:
         self.service = service

@@ -1,10 +1,11 @@
-"""The MCP endpoint `/mcp`: the official dev server's twenty tools over the stand-in's state.
+"""The MCP endpoint `/mcp`: the official dev server's twenty tools.
 
-Names, parameters, answers and errors are those recorded from the official server. Two generations live side by
-side, as there: the deprecated tools (`send_event`, `get_run_status`, `poll_run_status`, `invoke_function_sync`) and
-those that hand on the REST API v2 (`api_v2.py`). Known differences: the documentation tools have no documentation;
-`invoke_function` with an `idempotencyKey` starts one run where the official server started two, and without one it
-answers the run where the official server sometimes answers 409.
+Names, parameters, answers and errors are those recorded from the official server. As there, two generations live side
+by side: the deprecated tools (`send_event`, `get_run_status`, `poll_run_status`, `invoke_function_sync`), whose code is
+here, and those that hand on the REST API v2 (`api_v2/operations.py`).
+
+Known differences: the documentation tools have no documentation. `invoke_function` with an `idempotencyKey` starts one
+run where the official server started two; without one it answers the run where that server sometimes answers 409.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from starlette.routing import Route
 from offline.inngest_server.api_v2 import operations
 from offline.inngest_server.api_v2.answers import ApiError, Object
 from offline.inngest_server.api_v2.operations import Operation
-from offline.inngest_server.core.state import Json, Run, RunStatus, iso
+from offline.inngest_server.core.state import OFFICIAL_COMMAND, Json, Run, RunStatus, iso
 from offline.inngest_server.service import Service
 
 from .mcp_tools import TOOLS
@@ -36,10 +37,11 @@ from .mcp_tools import TOOLS
 Handler = Callable[[Service, Object], Awaitable[types.CallToolResult]]
 
 POLL_SECONDS = 30
+"""How long the deprecated tools wait for a run when the caller names no timeout."""
 POLL_INTERVAL_MS = 1000
 DOCS_ELSEWHERE = (
     "This is the stand-in engine, which carries no documentation: it is served by the official dev server "
-    "(npx inngest-cli@latest dev) and at https://www.inngest.com/docs."
+    f"({OFFICIAL_COMMAND}) and at https://www.inngest.com/docs."
 )
 
 
@@ -79,12 +81,12 @@ class McpEndpoint:
 
 
 async def _no_stream(_: Request) -> Response:
-    """Nothing is ever pushed: a client that asks for a stream is told so, and an idle one cannot delay the end."""
+    """Refuse a client that asks for a stream: nothing is ever pushed, and an open stream would delay the end."""
     return Response("only POST is served here\n", 405, headers={"Allow": "POST"})
 
 
 async def call_tool(service: Service, name: str, arguments: Object) -> types.CallToolResult:
-    """Run one tool. Refusals come back as results marked as errors, never as exceptions."""
+    """Run one tool. A refusal is a result that is marked as an error; it does not raise."""
     if name not in HANDLERS:
         return _result(f"unknown tool {name!r}", None, is_error=True)
     try:
@@ -98,9 +100,9 @@ async def call_tool(service: Service, name: str, arguments: Object) -> types.Cal
 
 
 def _check(name: str, arguments: Object) -> None:
-    """Refuse arguments that do not fit the tool's schema; raise ToolError.
+    """Raise `ToolError` for arguments that do not fit the tool's schema.
 
-    The newer tools overlook what they do not know, as on the official server.
+    As on the official server, the newer tools overlook arguments that they do not know.
     """
     tool = next(tool for tool in TOOLS if tool.name == name)
     schema = dict(tool.input_schema)
@@ -218,7 +220,7 @@ async def docs_elsewhere(_service: Service, _args: Object) -> types.CallToolResu
 
 
 def _run_status(service: Service, run_id: str) -> Object:
-    """The old generation's view of a run. `output` only when it is an object; raise ToolError when unknown."""
+    """A run as the deprecated tools show it, with its output if that is an object. Raises `ToolError` when unknown."""
     run = service.state.runs.get(run_id)
     if run is None:
         raise ToolError("failed to get run: sql: no rows in result set")
@@ -261,7 +263,10 @@ def _seconds(moment: float) -> str:
 
 
 def _wrap(value: Json, key: str) -> Object | None:
-    """Events carry objects only: a JSON object in a string is read, anything else is put below `key`."""
+    """The value as an object, which is all that events carry.
+
+    A string that holds a JSON object is read. Anything else is put below `key`.
+    """
     if value is None or isinstance(value, dict):
         return value
     if isinstance(value, str):

@@ -1,7 +1,7 @@
 """The tools of the MCP endpoint, as the official dev server lists them.
 
-Names, titles, parameters and hints are those recorded from it; long descriptions are in our own, shorter words.
-Tools without hints are its older generation (`_old`).
+Names, titles, parameters and hints are those recorded from it; long descriptions are shorter here. The tools of its
+older generation (`_old`) have no hints.
 """
 
 from __future__ import annotations

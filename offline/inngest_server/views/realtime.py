@@ -1,7 +1,7 @@
 """Realtime: what is published on a channel's topics reaches whoever subscribed, over websocket or server-sent events.
 
-Nothing is stored: a message without a subscriber is gone, as on the official server. Steps and runs publish nothing by
-themselves. A subscriber needs a token: a JWT that names the topics and is good for a minute.
+As on the official server nothing is stored, so a message without a subscriber is gone. A subscriber needs a token: a
+JWT that names the topics and is good for a minute.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, iso
 from offline.inngest_server.service import Service
 
 TOKEN_SECONDS = 60.0
+"""How long a token is good, on the server's clock."""
+
 _KEEP_ALIVE = 30.0
+"""Seconds of real time after which a silent stream of server-sent events gets an empty comment."""
+
 _SSE_HEADERS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Type"}
 
 Topic = tuple[str, str, str]
@@ -36,7 +40,7 @@ Topic = tuple[str, str, str]
 class _Subscription:
     topics: set[Topic]
     messages: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
-    """Ends with None."""
+    """None is the last one."""
 
 
 class Realtime:
@@ -171,7 +175,7 @@ class Realtime:
             await asyncio.gather(writing, return_exceptions=True)
 
     def _asked(self, subscription: _Subscription, text: str) -> None:
-        """More topics or fewer, as the subscriber says; whatever else it sends is overlooked."""
+        """Add or drop topics, as the subscriber asks; whatever else it sends is overlooked."""
         try:
             message = json.loads(text)
             if message["kind"] == "sub":
@@ -187,7 +191,7 @@ class Realtime:
         return subscription
 
     def _topics(self, token: str) -> list[Topic] | None:
-        """What a token allows; None for one that is unknown or too old."""
+        """The topics that a token allows; None for a token that is unknown or too old."""
         found = self._tokens.get(token)
         return found[1] if found is not None and found[0] > self._clock.now() else None
 
@@ -203,7 +207,7 @@ def _base64(data: bytes) -> bytes:
 
 
 def _key(connection: HTTPConnection) -> str:
-    """The token of a request: a header, or a parameter where the client cannot set headers."""
+    """The token of a request. A client that cannot set headers sends it as a parameter."""
     header = connection.headers.get("authorization", "").removeprefix("Bearer ")
     return header or connection.query_params.get("token", "")
 

@@ -27,7 +27,7 @@ _MAX_PRIORITY = 600
 """Seconds by which an expression can make a run older or younger."""
 
 Start = Callable[[Function, list[Event], str | None], object]
-"""`start(function, events, batch_id)` makes a run."""
+"""`start(function, events, batch_id)` makes a run; `batch_id` is None without a batch."""
 
 
 @dataclass(slots=True)
@@ -148,6 +148,7 @@ class FlowControl:
 
     def _take(self, function: Function, kind: str, key: str | None, limit: int, period: float, event: Event) -> bool:
         scope = (kind, *_scope(function, key, event))
+        # The official server lets a tenth of the limit through at once, and spaces the rest evenly.
         interval, capacity = period / max(limit, 1), limit // 10 + 1
         rate = self._rates.get(scope)
         if rate is None or (rate.interval, rate.capacity) != (interval, capacity):

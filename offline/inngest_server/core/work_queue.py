@@ -23,6 +23,7 @@ MAX_REQUESTS = 100
 
 _SERVER = ("server", MAX_REQUESTS)
 _EPSILON = 1e-6
+"""Seconds by which a timer may fire too early because of rounding."""
 
 _Heap = list[tuple[tuple[int, float], int, Item]]
 
@@ -70,9 +71,12 @@ class WorkQueue:
         self._dispatch = dispatch
         self._order = itertools.count()
         self._used: dict[str, int] = {}
+        """How many slots of each pool are taken."""
         self._waiting: dict[str, _Heap] = {}
+        """What waits at each pool that is full."""
         self._throttles: dict[str, _Throttle] = {}
         self._held: list[Item] = []
+        """What nobody could answer."""
 
     def push(self, item: Item) -> None:
         """Send `item` as soon as throttle and concurrency allow."""

@@ -79,6 +79,7 @@ class Realtime:
         return JSONResponse({"jwt": token}, 201)
 
     def _signed(self, now: float, topics: list[Topic]) -> str:
+        """A JWT with the claims of the official server's."""
         claims = {
             "iss": "rt.inngest.com",
             "sub": ACCOUNT_ID,

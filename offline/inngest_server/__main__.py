@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 
+from .core.state import OFFICIAL_COMMAND
 from .server import DevServer
 
 DEFAULT_PORT = 8288
@@ -42,11 +43,11 @@ async def _serve(args: argparse.Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        # Not loop.add_signal_handler, which Windows does not have.
+        # Windows does not have loop.add_signal_handler.
         signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
     sys.stdout.write(
         "A stand-in for the Inngest dev server, for tests and demos. It is not the official server\n"
-        "(npx inngest-cli@latest dev). All state is in memory and ends with this process.\n"
+        f"({OFFICIAL_COMMAND}). All state is in memory and ends with this process.\n"
         f"listening {server.origin}\n"
     )
     sys.stdout.flush()

@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from starlette.applications import Starlette
 
-from . import rerun, sync
-from .connect_gateway import Gateway
-from .engine import Engine, InvalidEventError
-from .http_api import create_app
-from .ops import INVOKED
-from .realtime import Realtime
-from .state import App, Event, Function, Json, Run, State
-
-MAX_EVENTS = 5_000
-"""Events in one request, as on the official server."""
-
-MAX_EVENT_SIZE = 3 * 1024 * 1024
-"""Bytes of JSON in one event, as on the official server."""
-
-
-class NotFoundError(LookupError):
-    """No such run, function or app; the message names it."""
+from .core.state import App
+from .core.sync import Syncer
+from .service import Service
+from .views import graphql, rest_v1, rest_v2, sdk_api, stand_in
+from .views.connect import Gateway
+from .views.mcp import McpEndpoint
+from .views.realtime import Realtime
 
 
 class _Server(uvicorn.Server):
@@ -61,7 +50,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-class DevServer:
+class DevServer(Service):
     """A stand-in for the Inngest dev server. `port` 0 takes a free one; `sdk_urls` are apps to sync.
 
     `discovery` looks for apps on the usual ports; `poll` asks synced apps again every `poll_interval` seconds.
@@ -79,13 +68,12 @@ class DevServer:
         poll_interval: float = 5.0,
         seed: int | None = None,
     ) -> None:
-        self.engine = Engine(seed)
-        self.gateway = Gateway(self.engine)
-        self.realtime = Realtime(self.engine.clock)
+        super().__init__(seed)
         self.host = host
         self.port = port
-        self._options = {"discovery": discovery, "poll": poll, "interval": poll_interval}
-        self._sdk_urls = list(sdk_urls)
+        self.gateway = Gateway(self)
+        self._realtime = Realtime(self)
+        self._syncer = Syncer(self.engine, sdk_urls, discovery=discovery, poll=poll, interval=poll_interval)
         self._tasks: list[asyncio.Task[None]] = []
         self._http: _Server | None = None
 
@@ -94,25 +82,16 @@ class DevServer:
         """The address to give to apps, e.g. as INNGEST_DEV."""
         return f"http://{self.host}:{self.port}"
 
-    @property
-    def state(self) -> State:
-        """Everything there is to see."""
-        return self.engine.state
-
     async def start(self) -> None:
         """Listen, then begin to sync apps. Raises `OSError` when the port is taken."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # With the protocol left at 0 asyncio does not turn Nagle's algorithm off: each answer would take 40 ms.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self.host, self.port))
-        except OSError:
-            listener.close()
-            raise
+        listener = self._listener()
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
-            create_app(self), log_level="error", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio"
+            self._application(),
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            ws="websockets-sansio",
         )
         self._http = _Server(config)
         self._tasks.append(asyncio.create_task(self._http.serve(sockets=[listener])))
@@ -121,14 +100,13 @@ class DevServer:
                 await self._tasks[0]
                 raise RuntimeError("the HTTP server did not start")
             await asyncio.sleep(0.005)
-        syncer = sync.Syncer(self.engine, self._sdk_urls, own_port=self.port, **self._options)  # type: ignore[arg-type]
-        self._tasks.append(asyncio.create_task(syncer.run()))
+        self._tasks.append(asyncio.create_task(self._syncer.run(self.port)))
 
     async def stop(self) -> None:
-        """Stop listening and forget everything."""
+        """Stop listening and end everything that is under way; `state` can still be read."""
         for task in self._tasks[1:]:
             task.cancel()
-        self.realtime.close()
+        self._realtime.close()
         await self.gateway.close()
         await self.engine.scheduler.close()
         if self._http is not None:
@@ -146,151 +124,37 @@ class DevServer:
     ) -> None:
         await self.stop()
 
-    # Time
-
-    def now(self) -> datetime:
-        """The server's time, UTC."""
-        return self.engine.clock.datetime()
-
-    async def advance(self, by: timedelta) -> int:
-        """Move the clock forward, firing everything due on the way in order; return how many timers fired.
-
-        Raises `ValueError` for a negative duration, `TimeoutError` when a request stays unanswered for 120
-        seconds of real time.
-        """
-        return await self.engine.scheduler.advance(by.total_seconds())
-
-    async def settle(self) -> None:
-        """Wait until nothing is in flight and nothing is due now. `TimeoutError` after 120 seconds."""
-        await self.engine.scheduler.settle()
-
     async def synced(self, app_id: str, timeout: float = 10.0) -> App:  # noqa: ASYNC109
-        """Wait until an app has registered. `TimeoutError` after `timeout` seconds of real time."""
+        """Wait until an app has registered. Raises `TimeoutError` after `timeout` seconds of real time."""
         async with asyncio.timeout(timeout):
             while app_id not in self.state.apps:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return self.state.apps[app_id]
 
-    # What people and other rooms ask of it
+    def _listener(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        # With the protocol left at 0 asyncio does not turn Nagle's algorithm off: each answer would take 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self.host, self.port))
+        except OSError:
+            listener.close()
+            raise
+        return listener
 
-    def register(self, payload: Json) -> dict[str, Any]:
-        """Register an app's functions. Raises `registration.InvalidRegistrationError`."""
-        return sync.register(self.engine, payload)
-
-    def send_events(self, events: list[dict[str, Any]], internal_ids: list[str] | None = None) -> list[str]:
-        """Take events in order and return their internal ids.
-
-        Raises `InvalidEventError` at the first bad one, which is also the one that is too many.
-        """
-        ids: list[str] = []
-        for number, event in enumerate(events):
-            problem = (
-                _problem(event) if number < MAX_EVENTS else f"Cannot have more than {MAX_EVENTS} events in a batch"
-            )
-            if problem:
-                raise InvalidEventError(problem, ids)
-            ids.append(self.engine.receive(event, internal_ids[number] if internal_ids else None).internal_id)
-        return ids
-
-    def invoke(
-        self,
-        app_id: str | None,
-        function_id: str,
-        data: dict[str, Any],
-        *,
-        user: dict[str, Any] | None = None,
-        event_id: str | None = None,
-    ) -> str:
-        """Run one function with `data`, whatever triggers it; return the run's id.
-
-        `function_id` is the slug, the UUID or, with `app_id`, the id its author wrote. A repeated `event_id` starts
-        nothing. Raises `NotFoundError` for an unknown function, `ValueError` when flow control keeps the run from
-        starting now.
-        """
-        function = self.state.find_function(function_id, app_id)
-        if function is None:
-            raise NotFoundError(f"function not found: {function_id}")
-        event = self.invoke_event(function.id, data, user=user, event_id=event_id)
-        if not event.run_ids:
-            raise ValueError(f"flow control of {function.id} holds or drops the run")
-        return event.run_ids[0]
-
-    def invoke_event(
-        self, slug: str, data: dict[str, Any], *, user: dict[str, Any] | None = None, event_id: str | None = None
-    ) -> Event:
-        """Send the event that invokes a function by slug; nothing happens when there is none."""
-        metadata = {
-            "expire": 0,
-            "fn_id": slug,
-            "gid": "",
-            "name": "",
-            "source_app_id": "",
-            "source_fn_id": "",
-            "source_fn_v": 0,
-            "type": "api",
-        }
-        data = {**data, "_inngest": metadata}
-        return self.engine.receive({"name": INVOKED, "data": data, "user": user, "id": event_id})
-
-    def rerun(self, run_id: str, from_step: str | None = None) -> str:
-        """Run the same event again as a new run; return its id. See `rerun.rerun`.
-
-        Raises `NotFoundError` for an unknown run, and what `rerun.rerun` raises.
-        """
-        return rerun.rerun(self.engine, self.run(run_id), from_step).id
-
-    def cancel_run(self, run_id: str) -> Run:
-        """Cancel a run; one that has ended stays as it is. Raises `NotFoundError`."""
-        run = self.run(run_id)
-        live = self.engine.live.get(run_id)
-        if live is not None:
-            self.engine.cancel(live, "by request")
-        return run
-
-    def run(self, run_id: str) -> Run:
-        """A run by id. Raises `NotFoundError`."""
-        found = self.state.runs.get(run_id)
-        if found is None:
-            raise NotFoundError(f"run not found: {run_id}")
-        return found
-
-    def runs(self) -> list[Run]:
-        """All runs, newest first."""
-        return list(reversed(self.state.runs.values()))
-
-    def events(self, *, internal: bool = False) -> list[Event]:
-        """All events, newest first; those named `inngest/…` only when asked for."""
-        found = reversed(self.state.events.values())
-        return [e for e in found if internal or not e.name.startswith("inngest/")]
-
-    def functions(self, app_id: str | None = None) -> list[Function]:
-        """Functions of the newest syncs."""
-        return list(self.state.active_functions(app_id))
-
-    def apps(self) -> list[App]:
-        """Apps that have registered."""
-        return list(self.state.apps.values())
-
-
-def _problem(event: Json) -> str | None:
-    """Why the server refuses an event, in the official server's words; None when it does not."""
-    if not isinstance(event, dict):
-        return "Request body must contain an event object or an array of event objects"
-    fields = {"name": (str, "string"), "data": (dict, "map[string]interface {}"), "id": (str, "string")}
-    for name, (kind, go_type) in {**fields, "ts": (int, "int64")}.items():
-        value = event.get(name)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            return f"json: cannot unmarshal {_json_type(value)} into Go struct field raw.{name} of type {go_type}"
-    if not event.get("name"):
-        return "event name is empty"
-    size = len(json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode())
-    if size > MAX_EVENT_SIZE:
-        return f"Event is over the max size: Max {MAX_EVENT_SIZE} bytes / Size {size} bytes"
-    if event["name"].lower().startswith("inngest/"):
-        return f"event name is reserved for internal use: {event['name']}"
-    return None
-
-
-def _json_type(value: Json) -> str:
-    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-    return names.get(type(value), "null")
+    def _application(self) -> Starlette:
+        mcp = McpEndpoint(self)
+        return Starlette(
+            routes=[
+                *sdk_api.routes(self),
+                *rest_v1.routes(self),
+                *rest_v2.routes(self),
+                *graphql.routes(self),
+                *mcp.routes(),
+                *self.gateway.routes(),
+                *self._realtime.routes(),
+                *stand_in.routes(self),
+            ],
+            lifespan=mcp.lifespan,
+        )

@@ -9,7 +9,7 @@ import pytest
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from inngest.experimental.ai.openai import Adapter
 
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.core.state import RunStatus
 from tests.durable.engine.world import World
 
 ANSWER = {"id": "c1", "choices": [{"message": {"role": "assistant", "content": "hello"}}]}

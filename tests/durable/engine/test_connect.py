@@ -14,7 +14,7 @@ from inngest.connect import ConnectionState, connect
 from inngest.connect._internal import connect_pb2 as pb
 from inngest.connect._internal.connection import WorkerConnection
 
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.core.state import RunStatus
 from tests.durable.engine.world import World, note
 
 Connect = Callable[..., Any]
@@ -90,7 +90,7 @@ async def test_without_a_worker_runs_wait_and_that_costs_no_attempt(world: World
 
     connection = await dial()
     await connection.close(wait=True)
-    await until(lambda: not world.server.gateway.workers)
+    await until(lambda: not world.server.workers.connected)
     for _ in range(2):
         await world.sent("go")
     await world.advance(hours=1)
@@ -136,8 +136,8 @@ async def test_a_step_outlives_its_connection_and_is_not_run_again(world: World,
     world.send("go")
     await until(lambda: world.log)
     await world.server.gateway.close()
-    await until(lambda: not world.server.gateway.workers)
-    await until(lambda: world.server.gateway.workers)
+    await until(lambda: not world.server.workers.connected)
+    await until(lambda: world.server.workers.connected)
     finish.set()
     await until(lambda: world.run("slow").status.ended)
     assert (world.run("slow").output, world.log) == ("done", ["body"])
@@ -169,13 +169,13 @@ async def test_the_step_of_a_killed_worker_is_run_again_by_another(world: World,
     )
     assert process.stdout is not None
     try:
-        await until(lambda: world.server.gateway.workers)
+        await until(lambda: world.server.workers.connected)
         world.send("go")
         assert await asyncio.wait_for(process.stdout.readline(), 10) == b"begun\n"
     finally:
         process.kill()
         await process.wait()
-    await until(lambda: not world.server.gateway.workers)
+    await until(lambda: not world.server.workers.connected)
     await dial("rescuer")
     await world.advance(minutes=2)
     step = world.run("hangs").steps
@@ -194,7 +194,7 @@ async def test_a_paused_worker_gets_nothing_new(world: World, dial: Connect) -> 
 
     first, second = await dial("first"), await dial("second")
     closing = asyncio.create_task(first.close(wait=True))
-    await until(lambda: world.server.gateway.workers == ["second"])
+    await until(lambda: [w.instance_id for w in world.server.workers.connected] == ["second"])
     await closing
     await world.sent("go")
     assert (len(world.log), second.get_state()) == (1, ConnectionState.ACTIVE)

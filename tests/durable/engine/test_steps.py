@@ -7,7 +7,7 @@ from typing import Any
 
 import inngest
 
-from offline.inngest_server.state import RunStatus, StepStatus
+from offline.inngest_server.core.state import RunStatus, StepStatus
 from tests.durable.engine.world import World, note
 
 

@@ -8,7 +8,7 @@ import httpx
 import inngest
 import pytest
 
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.core.state import RunStatus
 from tests.durable.engine.world import World, note
 
 

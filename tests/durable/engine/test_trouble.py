@@ -16,7 +16,7 @@ import pytest
 from starlette.responses import Response
 
 from offline.inngest_server import DevServer
-from offline.inngest_server.state import RunStatus
+from offline.inngest_server.core.state import RunStatus
 from tests.durable.engine.world import World, note
 
 

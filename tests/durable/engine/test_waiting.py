@@ -7,7 +7,7 @@ from typing import Any
 import inngest
 import pytest
 
-from offline.inngest_server.state import RunStatus, StepStatus
+from offline.inngest_server.core.state import RunStatus, StepStatus
 from tests.durable.engine.world import World
 
 FOUR_HOURS = timedelta(hours=4)
@@ -84,7 +84,7 @@ async def test_a_run_cancelled_on_its_way_into_a_wait_does_not_wait(world: World
     world.server.cancel_run(world.run("slow").id)
     go_on.set()
     await world.server.settle()
-    assert not world.server.engine.waiting.waits
+    assert not world.server.engine.server_steps.waits
     assert await world.advance(hours=5) == 0
 
 

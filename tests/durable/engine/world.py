@@ -14,7 +14,7 @@ import inngest.fast_api
 import uvicorn
 
 from offline.inngest_server import DevServer
-from offline.inngest_server.state import Run
+from offline.inngest_server.core.state import Run
 from tests.ports import free_port
 
 Handler = Callable[[inngest.Context], Awaitable[Any]]

@@ -1,10 +1,11 @@
-"""The MCP endpoint `/mcp`: the official dev server's twenty tools over the stand-in's state.
+"""The MCP endpoint `/mcp`: the official dev server's twenty tools.
 
-Names, parameters, answers and errors are those recorded from the official server. Two generations live side by
-side, as there: the deprecated tools (`send_event`, `get_run_status`, `poll_run_status`, `invoke_function_sync`) and
-those that hand on the REST API v2 (`api_v2.py`). Known differences: the documentation tools have no documentation;
-`invoke_function` with an `idempotencyKey` starts one run where the official server started two, and without one it
-answers the run where the official server sometimes answers 409.
+Names, parameters, answers and errors are those recorded from the official server. As there, two generations live side
+by side: the deprecated tools (`send_event`, `get_run_status`, `poll_run_status`, `invoke_function_sync`), whose code is
+here, and those that hand on the REST API v2 (`api_v2/operations.py`).
+
+Known differences: the documentation tools have no documentation. `invoke_function` with an `idempotencyKey` starts one
+run where the official server started two; without one it answers the run where that server sometimes answers 409.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import mcp_types as types
@@ -25,22 +26,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import operations
-from .api_v2 import ApiError, Object
+from offline.inngest_server.api_v2 import operations
+from offline.inngest_server.api_v2.answers import ApiError, Object
+from offline.inngest_server.api_v2.operations import Operation
+from offline.inngest_server.core.state import OFFICIAL_COMMAND, Json, Run, RunStatus, iso
+from offline.inngest_server.service import Service
+
 from .mcp_tools import TOOLS
-from .operations import Operation
-from .state import Json, Run, RunStatus, iso
 
-if TYPE_CHECKING:
-    from .server import DevServer
-
-Handler = Callable[["DevServer", Object], Awaitable[types.CallToolResult]]
+Handler = Callable[[Service, Object], Awaitable[types.CallToolResult]]
 
 POLL_SECONDS = 30
+"""How long the deprecated tools wait for a run when the caller names no timeout."""
 POLL_INTERVAL_MS = 1000
 DOCS_ELSEWHERE = (
     "This is the stand-in engine, which carries no documentation: it is served by the official dev server "
-    "(npx inngest-cli@latest dev) and at https://www.inngest.com/docs."
+    f"({OFFICIAL_COMMAND}) and at https://www.inngest.com/docs."
 )
 
 
@@ -52,48 +53,45 @@ class ToolError(Exception):
         self.structured = structured
 
 
-def mount_mcp(app: Starlette, server: DevServer) -> None:
-    """Serve the tools at `/mcp` (streamable HTTP, one JSON answer per request, no session to lose).
+class McpEndpoint:
+    """The tools at `/mcp`: streamable HTTP, one JSON answer per request, and no session to lose."""
 
-    Wraps the app's lifespan: the endpoint answers only while the app runs.
-    """
-    protocol: Server[Any] = Server(
-        "inngest-dev",
-        version="v1.0.0",
-        title="Inngest Dev Server MCP Tools",
-        on_list_tools=_list_tools,
-        on_call_tool=lambda _context, params: call_tool(server, params.name, params.arguments or {}),
-    )
+    def __init__(self, service: Service) -> None:
+        protocol: Server[Any] = Server(
+            "inngest-dev",
+            version="v1.0.0",
+            title="Inngest Dev Server MCP Tools",
+            on_list_tools=_list_tools,
+            on_call_tool=lambda _context, params: call_tool(service, params.name, params.arguments or {}),
+        )
+        self._sessions = StreamableHTTPSessionManager(protocol, json_response=True, stateless=True)
 
-    def sessions() -> StreamableHTTPSessionManager:
-        return StreamableHTTPSessionManager(protocol, json_response=True, stateless=True)
-
-    inner = app.router.lifespan_context
-    endpoint = StreamableHTTPASGIApp(sessions())
+    def routes(self) -> list[Route]:
+        """The routes of one server."""
+        return [
+            Route("/mcp", StreamableHTTPASGIApp(self._sessions), methods=["POST"]),
+            Route("/mcp", _no_stream, methods=["GET", "DELETE"]),
+        ]
 
     @asynccontextmanager
-    async def lifespan(running: Starlette) -> AsyncIterator[Any]:
-        endpoint.session_manager = sessions()
-        async with endpoint.session_manager.run(), inner(running) as state:
-            yield state
-
-    app.router.lifespan_context = lifespan
-    app.router.routes.append(Route("/mcp", endpoint, methods=["POST"]))
-    app.router.routes.append(Route("/mcp", _no_stream, methods=["GET", "DELETE"]))
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Answer while the app runs."""
+        async with self._sessions.run():
+            yield
 
 
 async def _no_stream(_: Request) -> Response:
-    """Nothing is ever pushed: a client that asks for a stream is told so, and an idle one cannot delay the end."""
+    """Refuse a client that asks for a stream: nothing is ever pushed, and an open stream would delay the end."""
     return Response("only POST is served here\n", 405, headers={"Allow": "POST"})
 
 
-async def call_tool(server: DevServer, name: str, arguments: Object) -> types.CallToolResult:
-    """Run one tool. Refusals come back as results marked as errors, never as exceptions."""
+async def call_tool(service: Service, name: str, arguments: Object) -> types.CallToolResult:
+    """Run one tool. A refusal is a result that is marked as an error; it does not raise."""
     if name not in HANDLERS:
         return _result(f"unknown tool {name!r}", None, is_error=True)
     try:
         _check(name, arguments)
-        return await HANDLERS[name](server, arguments)
+        return await HANDLERS[name](service, arguments)
     except ToolError as error:
         return _result(str(error), error.structured, is_error=True)
     except ApiError as error:
@@ -102,9 +100,9 @@ async def call_tool(server: DevServer, name: str, arguments: Object) -> types.Ca
 
 
 def _check(name: str, arguments: Object) -> None:
-    """Refuse arguments that do not fit the tool's schema; raise ToolError.
+    """Raise `ToolError` for arguments that do not fit the tool's schema.
 
-    The newer tools overlook what they do not know, as on the official server.
+    As on the official server, the newer tools overlook arguments that they do not know.
     """
     tool = next(tool for tool in TOOLS if tool.name == name)
     schema = dict(tool.input_schema)
@@ -123,7 +121,7 @@ async def _list_tools(*_: object) -> types.ListToolsResult:
     return types.ListToolsResult(tools=TOOLS)
 
 
-async def send_event(server: DevServer, args: Object) -> types.CallToolResult:
+async def send_event(service: Service, args: Object) -> types.CallToolResult:
     """Receive an event and name the runs it started."""
     event: Object = {"name": args["name"], "data": _wrap(args.get("data"), "value") or {}}
     if args.get("user") is not None:
@@ -131,10 +129,10 @@ async def send_event(server: DevServer, args: Object) -> types.CallToolResult:
     if args.get("eventIdSeed"):
         event["id"] = args["eventIdSeed"]
     try:
-        event_id = server.send_events([event])[0]
+        event_id = service.send_events([event])[0]
     except ValueError as error:
         raise ToolError(f"failed to send event: {error}") from error
-    run_ids = server.state.events[event_id].run_ids
+    run_ids = service.state.events[event_id].run_ids
     message = f"Event '{args['name']}' sent successfully"
     text = f"{message}\nEvent ID: {event_id}\n"
     if run_ids:
@@ -145,9 +143,9 @@ async def send_event(server: DevServer, args: Object) -> types.CallToolResult:
     return _result(text, {"eventId": event_id} | found | {"status": "accepted", "message": message})
 
 
-async def get_run_status(server: DevServer, args: Object) -> types.CallToolResult:
+async def get_run_status(service: Service, args: Object) -> types.CallToolResult:
     """Tell one run's status."""
-    status = _run_status(server, args["runId"])
+    status = _run_status(service, args["runId"])
     text = _status_lines(status, "Run Status", "Function")
     text += f"Triggered by: {status['eventName']}\n"
     if "error" in status:
@@ -155,7 +153,7 @@ async def get_run_status(server: DevServer, args: Object) -> types.CallToolResul
     return _result(text, status)
 
 
-async def poll_run_status(server: DevServer, args: Object) -> types.CallToolResult:
+async def poll_run_status(service: Service, args: Object) -> types.CallToolResult:
     """Wait, in real time, until every run has ended or `timeout` seconds are over."""
     run_ids: list[str] = args["runIds"] or []
     if not run_ids:
@@ -164,7 +162,7 @@ async def poll_run_status(server: DevServer, args: Object) -> types.CallToolResu
     deadline = begun + (args.get("timeout") or POLL_SECONDS)
     pause = (args.get("pollInterval") or POLL_INTERVAL_MS) / 1000
     while True:
-        runs = [_run_status(server, run_id) for run_id in run_ids if run_id in server.state.runs]
+        runs = [_run_status(service, run_id) for run_id in run_ids if run_id in service.state.runs]
         completed = sum(run["status"] in ("Completed", "Skipped") for run in runs)
         failed = sum(run["status"] in ("Failed", "Cancelled") for run in runs)
         running = len(runs) - completed - failed
@@ -180,19 +178,19 @@ async def poll_run_status(server: DevServer, args: Object) -> types.CallToolResu
     return _result(text, {"runs": runs, "completed": completed, "running": running, "failed": failed})
 
 
-async def invoke_function_sync(server: DevServer, args: Object) -> types.CallToolResult:
+async def invoke_function_sync(service: Service, args: Object) -> types.CallToolResult:
     """Start a function and wait, in real time, for its end."""
     wanted = args["functionId"]
-    function = server.state.find_function(wanted)
+    function = service.state.find_function(wanted)
     if function is None:
-        function = next((f for f in server.state.active_functions() if f.name == wanted), None)
+        function = next((f for f in service.state.active_functions() if f.name == wanted), None)
     if function is None:
         raise ToolError(f"function not found: {wanted}")
     begun = time.monotonic()
     timeout = args.get("timeout") or POLL_SECONDS
     data, user = _wrap(args.get("data"), "value") or {}, _wrap(args.get("user"), "id")
     try:
-        run = server.run(server.invoke(None, function.id, data, user=user))
+        run = service.run(service.invoke(None, function.id, data, user=user))
     except ValueError as error:
         raise ToolError(str(error)) from error
     while not run.status.ended:
@@ -200,7 +198,7 @@ async def invoke_function_sync(server: DevServer, args: Object) -> types.CallToo
             raise ToolError(f"function invocation timed out after {timeout} seconds")
         await asyncio.sleep(0.05)
     took = round((time.monotonic() - begun) * 1000)
-    status = _run_status(server, run.id)
+    status = _run_status(service, run.id)
     result = {"runId": run.id, "functionName": function.name, "status": status["status"]}
     ended = {"duration": took, "eventId": run.event.internal_id}
     if run.status is RunStatus.COMPLETED:
@@ -216,14 +214,14 @@ async def invoke_function_sync(server: DevServer, args: Object) -> types.CallToo
     return _result(text, result | ended)
 
 
-async def docs_elsewhere(_server: DevServer, _args: Object) -> types.CallToolResult:
+async def docs_elsewhere(_service: Service, _args: Object) -> types.CallToolResult:
     """Point at the documentation."""
     raise ToolError(DOCS_ELSEWHERE)
 
 
-def _run_status(server: DevServer, run_id: str) -> Object:
-    """The old generation's view of a run. `output` only when it is an object; raise ToolError when unknown."""
-    run = server.state.runs.get(run_id)
+def _run_status(service: Service, run_id: str) -> Object:
+    """A run as the deprecated tools show it, with its output if that is an object. Raises `ToolError` when unknown."""
+    run = service.state.runs.get(run_id)
     if run is None:
         raise ToolError("failed to get run: sql: no rows in result set")
     status: Object = {
@@ -265,7 +263,10 @@ def _seconds(moment: float) -> str:
 
 
 def _wrap(value: Json, key: str) -> Object | None:
-    """Events carry objects only: a JSON object in a string is read, anything else is put below `key`."""
+    """The value as an object, which is all that events carry.
+
+    A string that holds a JSON object is read. Anything else is put below `key`.
+    """
     if value is None or isinstance(value, dict):
         return value
     if isinstance(value, str):
@@ -279,8 +280,8 @@ def _wrap(value: Json, key: str) -> Object | None:
 
 
 def _v2(operation: Operation) -> Handler:
-    async def handler(server: DevServer, args: Object) -> types.CallToolResult:
-        body = operation(server, args)
+    async def handler(service: Service, args: Object) -> types.CallToolResult:
+        body = operation(service, args)
         return _result(_dump(body), body)
 
     return handler

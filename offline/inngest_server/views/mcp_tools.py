@@ -1,14 +1,14 @@
 """The tools of the MCP endpoint, as the official dev server lists them.
 
-Names, titles, parameters and hints are those recorded from it; long descriptions are in our own, shorter words.
-Tools without hints are its older generation (`_old`).
+Names, titles, parameters and hints are those recorded from it; long descriptions are shorter here. The tools of its
+older generation (`_old`) have no hints.
 """
 
 from __future__ import annotations
 
 from mcp_types import Tool, ToolAnnotations
 
-from .api_v2 import MAX_EVENT_RUNS_PAGE, Object
+from offline.inngest_server.api_v2.answers import MAX_EVENT_RUNS_PAGE, Object
 
 STRING = {"type": "string"}
 INTEGER = {"type": "integer"}

@@ -1,11 +1,10 @@
 """What the stand-in engine knows: apps, functions, events, runs and their steps.
 
-Plain data with no behaviour beyond look-ups, so that the executor (which writes it) and the views
-(REST, MCP, GraphQL, which only read it) agree on one place. Everything lives in memory and dies with the
-process, like the official dev server's.
+This is plain data with no behaviour beyond look-ups: the engine writes it, the views only read it. It lives in memory
+and dies with the process, as in the official dev server.
 
-Units: every `*_at` is seconds since the epoch, UTC, on the *server's* clock (`clock.py`), which `advance`
-moves ahead of the host's. `iso(t)` formats one. `None` means "has not happened".
+Every field whose name ends in `_at` is in seconds since the epoch, UTC, on the server's clock (`clock.py`), which
+`advance` moves ahead of the host's; None means that it has not happened. `iso` formats one.
 """
 
 from __future__ import annotations
@@ -20,6 +19,19 @@ from typing import Any
 Json = Any
 """Any value `json.loads` can return."""
 
+OFFICIAL_COMMAND = "npx inngest-cli@latest dev"
+"""Starts the official dev server; named wherever this one does not support something."""
+
+INVOKED = "inngest/function.invoked"
+FINISHED = "inngest/function.finished"
+FAILED = "inngest/function.failed"
+CANCELLED = "inngest/function.cancelled"
+CRON_TICK = "inngest/scheduled.timer"
+"""Names of the events that the server itself sends."""
+
+DEFAULT_RETRIES = 4
+"""Retries of a function whose author named no number."""
+
 ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
 ACCOUNT_ID = "00000000-0000-4000-a000-000000000000"
 
@@ -33,12 +45,17 @@ def iso(seconds: float | None) -> str | None:
 
 
 def stable_uuid(name: str) -> str:
-    """The same name gives the same id in every process, so that a re-synced app keeps its ids."""
+    """An id that is the same for the same name in every process, so that an app that registers again keeps its ids."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
+def error_of(message: str, name: str = "Error") -> dict[str, Json]:
+    """An error of the server's own, in the shape in which the official one tells it."""
+    return {"error": message, "name": name, "message": message}
+
+
 class RunStatus(StrEnum):
-    """A run's life, spelled as the official REST API spells it."""
+    """Where a run is in its life, spelled as the official REST API v1 spells it."""
 
     SCHEDULED = "Scheduled"
     RUNNING = "Running"
@@ -52,9 +69,14 @@ class RunStatus(StrEnum):
         """Whether the run can never change again."""
         return self not in (RunStatus.SCHEDULED, RunStatus.RUNNING)
 
+    @property
+    def v2_name(self) -> str:
+        """The status as the REST API v2 and GraphQL spell it: in capitals, and QUEUED for Scheduled."""
+        return "QUEUED" if self is RunStatus.SCHEDULED else self.upper()
+
 
 class StepOp(StrEnum):
-    """What a step does, spelled as the official trace spells it."""
+    """What kind of step it is, spelled as the official trace spells it."""
 
     RUN = "RUN"
     SLEEP = "SLEEP"
@@ -64,7 +86,8 @@ class StepOp(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """A step's life. `QUEUED`: planned or between two attempts; `WAITING`: asleep, or for an event or a run."""
+    """Where a step is in its life. It is QUEUED when planned and between two attempts, and WAITING while it sleeps or
+    waits for an event or a run."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -77,7 +100,7 @@ class StepStatus(StrEnum):
 
 @dataclass(slots=True)
 class Attempt:
-    """One request to the app: for a step, or (in `Run.attempts`) for the function's own body."""
+    """One request to the app: for a step, or, in `Run.attempts`, for the function's own body."""
 
     number: int
     """Counts from 0, like `ctx.attempt`."""
@@ -96,49 +119,51 @@ class Step:
     id: str
     """The hashed id the SDK reports and expects back in `steps`."""
     name: str
-    """The display name: what the author wrote as step id."""
+    """What the author wrote as step id."""
     op: StepOp
     status: StepStatus
     queued_at: float
     started_at: float | None = None
     ended_at: float | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    """Every attempt of a RUN or AI_GATEWAY step; empty for the others, which ask nothing of the app."""
+    """All attempts of a RUN or AI_GATEWAY step. The other kinds have none."""
     output: Json = None
-    """The value the step returned; for a wait the event that came, `None` when it timed out."""
+    """The value the step returned; for a wait the event that came, or None when it timed out."""
     error: dict[str, Json] | None = None
-    """The error of the last attempt while it is the truth, i.e. until a later attempt succeeds."""
+    """The error of the last attempt; None again once a later attempt succeeds."""
     opts: dict[str, Json] = field(default_factory=dict)
-    """SLEEP: `until` (seconds). WAIT_FOR_EVENT: `event`, `if`, `timeout_at`, `matched_event_id`.
-    INVOKE: `function_id` (slug), `timeout_at`, `triggering_event_id`, `run_id` of the invoked run (once known).
-    """
+    """What is particular to its kind. SLEEP has `until` (seconds since the epoch); WAIT_FOR_EVENT has `event`, `if`,
+    `timeout_at` and `matched_event_id`; INVOKE has `function_id` (the slug), `timeout_at`, `triggering_event_id` and,
+    once the invoked run exists, its `run_id`."""
 
 
 @dataclass(slots=True)
 class Event:
-    """One received event. `id` is the sender's, if given; `internal_id` is always a new ULID."""
+    """One received event."""
 
     internal_id: str
+    """A ULID that the server made, or that it derived from the sender's seed."""
     id: str
+    """The sender's id, or `internal_id` when it gave none."""
     name: str
     data: dict[str, Json]
     ts: int
-    """Milliseconds since the epoch, as sent; the receiving time when the sender gave none."""
+    """Milliseconds since the epoch, as sent, or when the event came in if the sender gave none."""
     received_at: float
     due_at: float | None = None
-    """When its runs may start, for an event whose sender put `ts` into the future."""
+    """When its runs may start; only set when the sender put `ts` into the future."""
     user: dict[str, Json] = field(default_factory=dict)
     v: str | None = None
     cron: str | None = None
     """The schedule, for the event of a cron tick."""
     run_ids: list[str] = field(default_factory=list)
-    """Runs this event triggered, oldest first (a batch's run is listed under each of its events)."""
+    """Runs this event triggered, oldest first. A batch's run is listed under each of its events."""
     deliveries: int = 1
-    """How often it came in; more than once when a sender repeated a request whose answer it had lost."""
+    """How often it came in: more than once when a sender repeated a request whose answer it had lost."""
     _payload: dict[str, Json] | None = None
 
     def payload(self) -> dict[str, Json]:
-        """The event as functions see it. One shared object: do not modify it."""
+        """The event as functions see it. All callers share one object and must not change it."""
         if self._payload is None:
             body: dict[str, Json] = {
                 "data": self.data,
@@ -155,7 +180,7 @@ class Event:
 
 @dataclass(slots=True)
 class Trigger:
-    """Either an event name with an optional expression, or a cron schedule."""
+    """What starts a function: an event's name with an optional expression, or a cron schedule."""
 
     event: str | None = None
     expression: str | None = None
@@ -166,32 +191,35 @@ class Trigger:
 
 @dataclass(slots=True)
 class Concurrency:
-    """At most `limit` steps at once, per value of `key` (one pool when None), in `scope`."""
+    """At most `limit` steps run at once, for each value of `key` or, without one, altogether."""
 
     limit: int
     key: str | None = None
     scope: str = "fn"
-    """`fn`, `env` or `account`."""
+    """`fn` counts this function's steps; `env` and `account` those of all functions with the same key."""
 
 
 @dataclass(slots=True)
 class Cancel:
-    """Cancels a run when `event` comes and `expression` (over `event` and `async`) holds."""
+    """Cancels a run when `event` comes and `expression` holds; in it `event` is the run's and `async` the new one."""
 
     event: str
     expression: str | None = None
     timeout: float | None = None
-    """Seconds after the run's start until which the cancellation listens."""
+    """Seconds after the run was queued for which the cancellation listens; None for a year."""
 
 
 @dataclass(slots=True)
-class FlowControl:
-    """The settings that decide whether and when a run starts. Times are seconds; keys are expressions."""
+class FlowSettings:
+    """A function's settings that decide whether and when a run starts. Times are in seconds, keys are expressions.
+
+    The dictionaries hold the fields that the line below each names.
+    """
 
     concurrency: list[Concurrency] = field(default_factory=list)
     cancel: list[Cancel] = field(default_factory=list)
     batch: dict[str, Json] | None = None
-    """`max_size`, `timeout`, `key`, `if`."""
+    """`maxSize`, `timeout`, `key`, `if`."""
     debounce: dict[str, Json] | None = None
     """`period`, `timeout`, `key`."""
     rate_limit: dict[str, Json] | None = None
@@ -208,27 +236,28 @@ class FlowControl:
 
 @dataclass(slots=True)
 class Function:
-    """One registered function. `id` is the slug the SDK sends (`app-fn`); REST and `ctx.fn_id` show `uuid`."""
+    """One registered function."""
 
     id: str
+    """The slug that the SDK sends: the app's id, a hyphen, and the function's."""
     name: str
     app_id: str
     url: str
-    """Where its requests go (the step's runtime URL, without `fnId` and `stepId`)."""
+    """Where its requests go: the registered address without `fnId` and `stepId`."""
     triggers: list[Trigger]
-    flow: FlowControl
+    flow: FlowSettings
     config: dict[str, Json]
     """The registration as the SDK sent it."""
     retries: int | None = None
-    """As registered; None means the default of 4."""
+    """As registered; None stands for the default."""
     archived: bool = False
-    """True once a newer sync of its app no longer names it; its running runs go on."""
+    """True once a newer sync of its app no longer names it. Its runs that have begun go on."""
     version: int = 1
-    """Counts the syncs that changed it."""
+    """How many syncs made or changed it."""
 
     @property
     def uuid(self) -> str:
-        """The id REST answers show; the same in every process."""
+        """The id that REST answers and `ctx.fn_id` show; it is the same in every process."""
         return stable_uuid(self.id)
 
     @property
@@ -238,30 +267,29 @@ class Function:
 
     @property
     def max_attempts(self) -> int:
-        """First try and retries."""
-        return (4 if self.retries is None else self.retries) + 1
+        """The first attempt and the retries."""
+        return (DEFAULT_RETRIES if self.retries is None else self.retries) + 1
 
 
 @dataclass(slots=True)
 class App:
-    """One synced app. `error` is the last reason a sync failed, None when the last one worked."""
+    """One synced app."""
 
     id: str
     url: str
     created_at: float
-    synced_at: float
     sdk_language: str = ""
     sdk_version: str = ""
     framework: str = ""
     version: str | None = None
     error: str | None = None
+    """Why the last sync failed; None when it worked."""
     checksum: str = ""
-    syncs: int = 0
-    """How many syncs changed its functions."""
+    """Of the registration, so that one that changes nothing is recognised."""
 
     @property
     def uuid(self) -> str:
-        """The id `/fn/register` answers with; the same in every process."""
+        """The id that `/fn/register` answers with; it is the same in every process."""
         return stable_uuid(self.id)
 
 
@@ -271,7 +299,7 @@ class Run:
 
     id: str
     function: Function
-    """As it is registered; after the run's end, as it was then."""
+    """As it is registered while the run lives, and as it was at its end afterwards."""
     events: list[Event]
     """What triggered it: one event, or the events of a batch."""
     queued_at: float
@@ -279,13 +307,13 @@ class Run:
     started_at: float | None = None
     ended_at: float | None = None
     output: Json = None
-    """The returned value of a completed run; the error (`name`, `message`, `stack`) of a failed one."""
+    """The value that a completed run returned, or the error (`name`, `message`, `stack`) of a failed one."""
     steps: dict[str, Step] = field(default_factory=dict)
-    """By hashed id, in the order in which they were first seen."""
+    """By hashed id, in the order in which they were first reported."""
     attempts: list[Attempt] = field(default_factory=list)
-    """Requests that ended with an error outside every step, and the last one that returned."""
+    """Requests that ended with an error outside every step, and the one with which the function returned."""
     memos: dict[str, Json] = field(default_factory=dict)
-    """What the app gets as `steps`: `{"data": …}`, `{"error": …}`, an event, or None, by hashed id."""
+    """What the app gets as `steps`: by hashed id `{"data": …}`, `{"error": …}`, an event, or None."""
     stack: list[str] = field(default_factory=list)
     """Hashed ids in the order in which their results came in."""
     original_run_id: str | None = None
@@ -293,10 +321,9 @@ class Run:
     batch_id: str | None = None
     cron: str | None = None
     invoked_by: tuple[str, str] | None = None
-    """(run id, hashed step id) of the `step.invoke` that waits for this run."""
-    cancel_reason: str | None = None
+    """Run id and hashed step id of the `step.invoke` that waits for this run."""
     priority: int = 0
-    """Seconds by which the run is treated as older (positive) or younger than it is."""
+    """Seconds by which the run counts as older than it is; negative ones make it younger."""
 
     @property
     def app_id(self) -> str:
@@ -311,11 +338,11 @@ class Run:
 
 @dataclass(slots=True)
 class State:
-    """Everything, by id. Dictionaries keep the order of arrival: the last item is the newest."""
+    """Everything, by id. Dictionaries keep the order in which things came in, so the last item is the newest."""
 
     apps: dict[str, App] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
-    """By slug; archived ones stay."""
+    """By slug. Archived ones stay."""
     events: dict[str, Event] = field(default_factory=dict)
     """By internal id."""
     runs: dict[str, Run] = field(default_factory=dict)

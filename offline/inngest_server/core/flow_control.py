@@ -1,6 +1,6 @@
 """Decides what an event may start, before there is a run: dedupe, idempotency, rate limit, debounce, batch, singleton.
 
-Throttle and concurrency are not here: they delay a run that exists (`work_queue.py`).
+Throttle and concurrency delay a run that exists; they are in `work_queue.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from .state import Event, Function
 from .work_queue import Gcra
 
 DAY = 86_400.0
+"""Seconds for which a repeated event id starts nothing."""
+
 _DEFAULT_BATCH_TIMEOUT = 60.0
+"""Seconds."""
+
+_MAX_PRIORITY = 600
+"""Seconds by which an expression can make a run older or younger."""
 
 Start = Callable[[Function, list[Event], str | None], object]
-"""`start(function, events, batch_id)` makes a run."""
+"""`start(function, events, batch_id)` makes a run; `batch_id` is None without a batch."""
 
 
 @dataclass(slots=True)
@@ -60,27 +66,26 @@ def throttle_key_of(function: Function, event: Event) -> str | None:
 
 
 def priority_of(function: Function, event: Event) -> int:
-    """Seconds by which the run counts as older, -600 to 600; 0 when the expression gives no number."""
+    """Seconds by which the run counts as older, -600 to 600; 0 when the expression yields no number."""
     if not function.flow.priority:
         return 0
     try:
         value = expressions.compile_expression(function.flow.priority).evaluate({"event": event.payload()})
-        return max(-600, min(600, int(value)))
+        return max(-_MAX_PRIORITY, min(_MAX_PRIORITY, int(value)))
     except (TypeError, ValueError):
         return 0
 
 
 class FlowControl:
-    """What was admitted so far, by function and key."""
+    """Admits events to functions, and remembers what it has admitted."""
 
-    def __init__(
-        self, clock: Clock, scheduler: Scheduler, start: Start, cancel: Callable[[LiveRun, str], None]
-    ) -> None:
+    def __init__(self, clock: Clock, scheduler: Scheduler, start: Start, cancel: Callable[[LiveRun], None]) -> None:
         self._clock = clock
         self._scheduler = scheduler
         self._start = start
         self._cancel = cancel
         self._seen: dict[tuple[str, str], float] = {}
+        """Until when an event id, by function, starts nothing."""
         self._rates: dict[tuple[str, str, str], Gcra] = {}
         self._debounces: dict[tuple[str, str], _Debounce] = {}
         self._batches: dict[tuple[str, str], _Batch] = {}
@@ -89,7 +94,7 @@ class FlowControl:
     def admit(self, function: Function, event: Event) -> None:
         """Start a run for `event` now, later, together with others, or not at all.
 
-        An event with a repeated id counts again in a batch and in a debounce, as on the official server.
+        As on the official server, an event whose sender repeats an id counts again in a batch and in a debounce.
         """
         flow = function.flow
         if flow.batch and expressions.holds(flow.batch["if"], {"event": event.payload()}):
@@ -102,7 +107,7 @@ class FlowControl:
             self._start(function, [event], None)
 
     def enter_singleton(self, live: LiveRun) -> bool:
-        """Whether the run may start; in cancel mode it replaces the one that is running."""
+        """Say whether the run may start. In cancel mode it may, and the one that is running is cancelled."""
         function = live.run.function
         singleton = function.flow.singleton
         if not singleton:
@@ -112,13 +117,13 @@ class FlowControl:
         if current is not None and not current.run.status.ended:
             if singleton["mode"] != "cancel":
                 return False
-            self._cancel(current, "replaced by a newer run of a singleton function")
+            self._cancel(current)
         live.singleton_key = key
         self._singletons[key] = live
         return True
 
     def leave_singleton(self, live: LiveRun) -> None:
-        """Free the place of an ended run."""
+        """Let the next run in after this one has ended."""
         if live.singleton_key and self._singletons.get(live.singleton_key) is live:
             del self._singletons[live.singleton_key]
 
@@ -143,6 +148,7 @@ class FlowControl:
 
     def _take(self, function: Function, kind: str, key: str | None, limit: int, period: float, event: Event) -> bool:
         scope = (kind, *_scope(function, key, event))
+        # The official server lets a tenth of the limit through at once, and spaces the rest evenly.
         interval, capacity = period / max(limit, 1), limit // 10 + 1
         rate = self._rates.get(scope)
         if rate is None or (rate.interval, rate.capacity) != (interval, capacity):
@@ -184,5 +190,5 @@ class FlowControl:
             timer = self._scheduler.call_in(settings["timeout"] or _DEFAULT_BATCH_TIMEOUT, fire)
             batch = self._batches[scope] = _Batch([], timer)
         batch.events.append(event)
-        if len(batch.events) >= settings["max_size"]:
+        if len(batch.events) >= settings["maxSize"]:
             fire()

@@ -1,7 +1,7 @@
 """Realtime: what is published on a channel's topics reaches whoever subscribed, over websocket or server-sent events.
 
-Nothing is stored: a message without a subscriber is gone, as on the official server. Steps and runs publish nothing by
-themselves. A subscriber needs a token: a JWT that names the topics and is good for a minute.
+As on the official server nothing is stored, so a message without a subscriber is gone. A subscriber needs a token: a
+JWT that names the topics and is good for a minute.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
-from .clock import Clock
-from .state import ACCOUNT_ID, ENVIRONMENT_ID, iso
+from offline.inngest_server.core.state import ACCOUNT_ID, ENVIRONMENT_ID, iso
+from offline.inngest_server.service import Service
 
 TOKEN_SECONDS = 60.0
+"""How long a token is good, on the server's clock."""
+
 _KEEP_ALIVE = 30.0
+"""Seconds of real time after which a silent stream of server-sent events gets an empty comment."""
+
 _SSE_HEADERS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Type"}
 
 Topic = tuple[str, str, str]
@@ -36,14 +40,14 @@ Topic = tuple[str, str, str]
 class _Subscription:
     topics: set[Topic]
     messages: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
-    """Ends with None."""
+    """None is the last one."""
 
 
 class Realtime:
     """The channels of one server."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, service: Service) -> None:
+        self._clock = service.clock
         self._secret = secrets.token_bytes(32)
         self._tokens: dict[str, tuple[float, list[Topic]]] = {}
         self._subscriptions: list[_Subscription] = []
@@ -75,6 +79,7 @@ class Realtime:
         return JSONResponse({"jwt": token}, 201)
 
     def _signed(self, now: float, topics: list[Topic]) -> str:
+        """A JWT with the claims of the official server's."""
         claims = {
             "iss": "rt.inngest.com",
             "sub": ACCOUNT_ID,
@@ -171,7 +176,7 @@ class Realtime:
             await asyncio.gather(writing, return_exceptions=True)
 
     def _asked(self, subscription: _Subscription, text: str) -> None:
-        """More topics or fewer, as the subscriber says; whatever else it sends is overlooked."""
+        """Add or drop topics, as the subscriber asks; whatever else it sends is overlooked."""
         try:
             message = json.loads(text)
             if message["kind"] == "sub":
@@ -187,7 +192,7 @@ class Realtime:
         return subscription
 
     def _topics(self, token: str) -> list[Topic] | None:
-        """What a token allows; None for one that is unknown or too old."""
+        """The topics that a token allows; None for a token that is unknown or too old."""
         found = self._tokens.get(token)
         return found[1] if found is not None and found[0] > self._clock.now() else None
 
@@ -203,7 +208,7 @@ def _base64(data: bytes) -> bytes:
 
 
 def _key(connection: HTTPConnection) -> str:
-    """The token of a request: a header, or a parameter where the client cannot set headers."""
+    """The token of a request. A client that cannot set headers sends it as a parameter."""
     header = connection.headers.get("authorization", "").removeprefix("Bearer ")
     return header or connection.query_params.get("token", "")
 

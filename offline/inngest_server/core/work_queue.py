@@ -1,9 +1,9 @@
-"""Decides when a request may be made: throttles first, then concurrency slots.
+"""Decides when a request may be made: a throttle first, then concurrency slots.
 
-A request that finds a pool full waits at that pool, ordered by its run's age and priority. Pools are asked from
-the most specific (a key's) to the widest (the server's) and woken the other way round: a busy key's backlog waits
-at its own pool, sends a few candidates ahead, and cannot stand before another key's first request. Every move
-costs O(log n).
+A request needs a slot in each of its pools. It asks them from the most specific (a key's) to the widest (the server's),
+and waits at the first that is full, ordered by its run's age and priority. So the backlog of a busy key waits at that
+key's own pool, where it cannot stand in front of another key's first request. A slot that becomes free wakes the
+widest pool first. Every move costs O(log n).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ MAX_REQUESTS = 100
 
 _SERVER = ("server", MAX_REQUESTS)
 _EPSILON = 1e-6
+"""Seconds by which a timer may fire too early because of rounding."""
 
 _Heap = list[tuple[tuple[int, float], int, Item]]
 
@@ -33,18 +34,18 @@ class Gcra:
 
     interval: float
     capacity: int
-    full_at: float = 0.0
-    """When a bucket filled so far would be empty again."""
+    busy_until: float = 0.0
+    """When everything that was taken so far will have been worked off."""
 
     def next_at(self, now: float) -> float:
-        """The earliest time at which one more is allowed; not later than `now` when it is now."""
-        return max(self.full_at, now) + self.interval * (1 - self.capacity)
+        """The earliest time at which one more is allowed; it is not later than `now` when one is allowed at once."""
+        return max(self.busy_until, now) + self.interval * (1 - self.capacity)
 
     def take(self, now: float) -> bool:
-        """Take one if allowed."""
+        """Take one and return True, or return False when none is allowed."""
         if self.next_at(now) > now + _EPSILON:
             return False
-        self.full_at = max(self.full_at, now) + self.interval
+        self.busy_until = max(self.busy_until, now) + self.interval
         return True
 
 
@@ -56,19 +57,26 @@ class _Throttle:
 
 
 class WorkQueue:
-    """Holds what cannot be sent yet; calls `dispatch(item)` for what can. `release` it when it is done."""
+    """Holds what cannot be sent yet; calls `dispatch(item)` for what can. `release` it when it is done.
 
-    def __init__(self, clock: Clock, scheduler: Scheduler, dispatch: Callable[[Item], None]) -> None:
+    What nobody could answer now (`reachable(item)` is False) waits without taking a slot, until `reconsider`.
+    """
+
+    def __init__(
+        self, clock: Clock, scheduler: Scheduler, reachable: Callable[[Item], bool], dispatch: Callable[[Item], None]
+    ) -> None:
         self._clock = clock
         self._scheduler = scheduler
+        self._reachable = reachable
         self._dispatch = dispatch
         self._order = itertools.count()
         self._used: dict[str, int] = {}
+        """How many slots of each pool are taken."""
         self._waiting: dict[str, _Heap] = {}
+        """What waits at each pool that is full."""
         self._throttles: dict[str, _Throttle] = {}
         self._held: list[Item] = []
-        self.reachable: Callable[[Item], bool] = lambda _: True
-        """Whether anybody could answer now. What nobody could waits without taking a slot, until `reconsider`."""
+        """What nobody could answer."""
 
     def push(self, item: Item) -> None:
         """Send `item` as soon as throttle and concurrency allow."""
@@ -93,11 +101,6 @@ class WorkQueue:
         for item in held:
             self._admit(item)
 
-    def waiting(self) -> int:
-        """How many requests wait for a slot or for a throttle."""
-        throttled = sum(len(t.waiting) for t in self._throttles.values())
-        return throttled + len(self._held) + sum(len(heap) for heap in self._waiting.values())
-
     def _pools(self, item: Item) -> list[tuple[str, int]]:
         return [*item.live.limits, _SERVER]
 
@@ -105,7 +108,7 @@ class WorkQueue:
         return (item.order(widened), next(self._order), item)
 
     def _admit(self, item: Item) -> None:
-        if not self.reachable(item):
+        if not self._reachable(item):
             self._held.append(item)
             return
         pools = self._pools(item)
@@ -123,8 +126,8 @@ class WorkQueue:
         while todo:
             key = todo.popleft()
             heap = self._waiting.get(key)
-            # One candidate per free slot: a candidate that moves on to wait at a wider pool still counts for
-            # the slot it will take here, and frees it in the end.
+            # There is one candidate per free slot. One that moves on to wait at a wider pool counts for the slot
+            # that it will take here later, and whose end will wake this pool again.
             candidates: int | None = None
             while heap:
                 item = heap[0][2]
@@ -152,7 +155,7 @@ class WorkQueue:
         if throttle is None:
             throttle = self._throttles[key] = _Throttle(Gcra(interval, capacity))
         elif (throttle.rate.interval, throttle.rate.capacity) != (interval, capacity):
-            throttle.rate = Gcra(interval, capacity, throttle.rate.full_at)
+            throttle.rate = Gcra(interval, capacity, throttle.rate.busy_until)
         heapq.heappush(throttle.waiting, self._entry(item))
         if throttle.timer is None:
             self._drain(key)
@@ -170,5 +173,5 @@ class WorkQueue:
                 when = throttle.rate.next_at(now)
                 throttle.timer = self._scheduler.call_at(when, lambda: self._drain(key))
                 return
-        if throttle.rate.full_at <= now:
+        if throttle.rate.busy_until <= now:
             del self._throttles[key]

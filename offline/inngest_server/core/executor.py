@@ -1,7 +1,7 @@
-"""Takes a run from request to request: sends one, reads what the SDK reports, plans what has to happen next.
+"""Takes a run from request to request: it sends one, reads what the SDK reports, and plans what has to happen next.
 
-The rules (which request follows which report, when `attempt` starts again at 0, what a failed step's memo looks
-like) are the recorded ones. A step's result is stored before anything that depends on it is queued.
+The rules are those of the recorded traffic: which request follows which report, when `attempt` starts again at 0, what
+a failed step's memo looks like. A step's result is stored before anything that depends on it is queued.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from . import ops
 from .app_client import AppClient, Reply
 from .clock import Clock
 from .live import Item, LiveRun
 from .scheduler import Scheduler
-from .state import Attempt, Json, Run, RunStatus, Step, StepOp, StepStatus
+from .server_steps import InvalidOpError, Send, ServerSteps
+from .state import OFFICIAL_COMMAND, Attempt, Json, RunStatus, Step, StepOp, StepStatus, error_of
 from .work_queue import WorkQueue
 
 log = logging.getLogger("inngest_server")
@@ -33,21 +33,21 @@ Finish = Callable[[LiveRun, RunStatus, Json, "dict[str, Any] | None"], None]
 
 
 class Executor:
-    """Executes runs that `runs.py` makes; hands back every run that ended through `finish`."""
+    """Executes the runs that the engine makes, and hands each that ended back to it through `finish`."""
 
     def __init__(
-        self, clock: Clock, scheduler: Scheduler, client: AppClient, rng: random.Random, finish: Finish
+        self, clock: Clock, scheduler: Scheduler, client: AppClient, rng: random.Random, finish: Finish, send: Send
     ) -> None:
         self.clock = clock
         self.scheduler = scheduler
         self.client = client
-        self.queue = WorkQueue(clock, scheduler, self._dispatch)
+        self.queue = WorkQueue(clock, scheduler, client.can_reach, self._dispatch)
         self._rng = rng
         self._finish = finish
         self.start_delay = 0.0
-        """Seconds of real time that a run waits before its first request; set while an event comes in over HTTP."""
-        self.waiting: ops.Waiting
-        """Where steps that wait for something are kept; set once by the engine."""
+        """Seconds of real time that a run waits before its first request. It is set while an event comes in over
+        HTTP, and 0 otherwise."""
+        self.server_steps = ServerSteps(clock, scheduler, client, self.save, self.retry, send)
 
     def start(self, live: LiveRun) -> None:
         """Queue a new run's first request, after `start_delay`."""
@@ -63,19 +63,19 @@ class Executor:
             self.queue.push(self._item(live, first=True))
 
     def discover(self, live: LiveRun, job: str) -> None:
-        """Queue a call of the function without a target; at most once per `job`."""
+        """Queue a call of the function that lets it go on to whatever comes next; at most once per `job`."""
         if job not in live.jobs and not live.run.status.ended:
             live.jobs.add(job)
             self.queue.push(self._item(live))
 
     def target(self, live: LiveRun, step_id: str, race: bool) -> None:
-        """Queue one planned step; a plan reported twice is queued once."""
+        """Queue one planned step. A plan that is reported twice is queued once."""
         job = f"plan-{step_id}"
         if job not in live.jobs:
             live.jobs.add(job)
             self.queue.push(self._item(live, target=step_id, race=race))
 
-    def save(self, live: LiveRun, step: Step, memo: Json, *, race: bool = False) -> None:
+    def save(self, live: LiveRun, step: Step, memo: Json, race: bool) -> None:
         """Store a step's result and call the function again, unless parallel steps are still awaited."""
         run = live.run
         if run.status.ended or step.id in run.memos:
@@ -88,7 +88,7 @@ class Executor:
             self.discover(live, f"after-{step.id}")
 
     def retry_time(self, attempt: int, retry_at: float | None) -> float:
-        """When the attempt after `attempt` (from 0) is due, on the server's clock."""
+        """When the attempt after number `attempt` (counted from 0) is due, on the server's clock."""
         if retry_at is not None:
             return retry_at
         base = BACKOFF[min(attempt, len(BACKOFF) - 1)]
@@ -144,22 +144,30 @@ class Executor:
             live.run.attempts.append(attempt)
             self._finish(live, RunStatus.COMPLETED, reply.output, None)
         else:
-            attempt.error = reply.error
-            planned = live.run.steps.get(item.target) if item.target else None
-            if planned is not None:
-                planned.attempts.append(attempt)
-                planned.error, planned.status = reply.error, StepStatus.QUEUED
-            else:
-                live.run.attempts.append(attempt)
-            if reply.no_retry or item.attempt + 1 >= live.run.function.max_attempts:
-                if planned is not None:
-                    planned.status, planned.ended_at = StepStatus.FAILED, attempt.ended_at
-                self._finish(live, RunStatus.FAILED, reply.output, reply.error)
-            else:
-                self.retry(item, reply.retry_at)
+            self._handle_error(item, reply, attempt)
+
+    def _handle_error(self, item: Item, reply: Reply, attempt: Attempt) -> None:
+        """A request failed as a whole: ask again, or end the run when no attempt is left."""
+        run = item.live.run
+        attempt.error = reply.error
+        planned = run.steps.get(item.target) if item.target else None
+        if planned is not None:
+            planned.attempts.append(attempt)
+            planned.error, planned.status = reply.error, StepStatus.QUEUED
+        else:
+            run.attempts.append(attempt)
+        if not reply.no_retry and item.attempt + 1 < run.function.max_attempts:
+            self.retry(item, reply.retry_at)
+            return
+        if planned is not None:
+            planned.status, planned.ended_at = StepStatus.FAILED, attempt.ended_at
+        self._finish(item.live, RunStatus.FAILED, reply.output, reply.error)
 
     def retry(self, item: Item, retry_at: float | None) -> None:
-        """Ask the app the same again, at `retry_at` (on the server's clock) or after the backoff; once per attempt."""
+        """Ask the app the same again, at `retry_at` (on the server's clock) or after the backoff.
+
+        Several steps of one reply may ask for it; there is one retry per attempt.
+        """
         when = self.retry_time(item.attempt, retry_at)
         again = Item(
             item.live, item.job_id, self.clock.now(), item.attempt + 1, item.generation + 1, item.target, item.race
@@ -179,15 +187,16 @@ class Executor:
         live, reported = item.live, reply.ops or []
         fresh = [op for op in reported if op.get("op") not in (None, "None") and op.get("id")]
         if live.run.status.ended:
-            # A cancelled run lets its running step finish: the result is shown, and nothing follows from it.
+            # A cancelled run lets its running step finish. The step's result is shown, and nothing follows from it.
             for op in fresh:
                 if op["op"] in ("Step", "StepRun"):
-                    self._ran(live.run, op, attempt)
+                    self._ran(live, op, attempt)
             return
         if not fresh:
             self.discover(live, f"redrive-{item.job_id}-{item.generation}")
             return
         if len(fresh) > 1:
+            # These steps are parallel: the function is called again once all of them have a result.
             live.plan_only = True
             live.pending |= {op["id"] for op in fresh if op["id"] not in live.run.memos}
         for op in fresh:
@@ -196,57 +205,59 @@ class Executor:
                 return
 
     def _handle_op(self, item: Item, op: dict[str, Any], reply: Reply, attempt: Attempt) -> None:
-        live, run, code = item.live, item.live.run, op["op"]
+        live, code = item.live, op["op"]
         race = item.race or (op.get("opts") or {}).get("parallelMode") == "race"
         if code in ("Step", "StepRun"):
-            step = self._ran(run, op, attempt)
-            self.save(live, step, {"data": op.get("data")}, race=race)
+            step = self._ran(live, op, attempt)
+            self.save(live, step, {"data": op.get("data")}, race)
         elif code in ("StepError", "StepFailed"):
-            step = self._step_failed(run, op, attempt)
-            last = reply.no_retry or item.attempt + 1 >= run.function.max_attempts
+            step = self._step_failed(live, op, attempt)
+            last = reply.no_retry or item.attempt + 1 >= live.run.function.max_attempts
             if code == "StepError" and not last:
                 self.retry(item, reply.retry_at)
             else:
                 step.status, step.ended_at = StepStatus.FAILED, attempt.ended_at
-                self.save(live, step, {"error": _memo_error(op.get("error"))}, race=race)
+                self.save(live, step, {"error": _memo_error(op.get("error"))}, race)
         elif code == "StepPlanned":
-            self.step(run, op, StepOp.RUN, StepStatus.QUEUED)
+            live.reported_step(op, StepOp.RUN, StepStatus.QUEUED, self.clock.now())
             self.target(live, op["id"], race)
-        elif code == "AIGateway":
-            ops.call_model(self, item, op, race)
-        elif code in ops.HANDLERS:
-            try:
-                ops.HANDLERS[code](self, live, op, race)
-            except ops.InvalidOpError as error:
-                self._finish(live, RunStatus.FAILED, error.body, error.body)
         else:
-            message = f"{code} is not supported by this stand-in; use the official server: npx inngest-cli@latest dev"
-            body = {"error": message, "name": "Unsupported", "message": message}
-            self._finish(live, RunStatus.FAILED, body, body)
+            self._begin_server_step(item, op, race)
 
-    def step(self, run: Run, op: dict[str, Any], kind: StepOp, status: StepStatus) -> Step:
-        """The step an op reports, made when it is the first report of it."""
-        step = run.steps.get(op["id"])
-        if step is None:
-            name = op.get("displayName") or (op.get("userland") or {}).get("id") or op.get("name") or op["id"]
-            step = run.steps[op["id"]] = Step(op["id"], name, kind, status, self.clock.now())
-        return step
+    def _begin_server_step(self, item: Item, op: dict[str, Any], race: bool) -> None:
+        """Begin a step that the server carries out; the run fails when that cannot be done."""
+        live, code = item.live, op["op"]
+        try:
+            if code == "Sleep":
+                self.server_steps.sleep(live, op, race)
+            elif code == "WaitForEvent":
+                self.server_steps.wait_for_event(live, op, race)
+            elif code == "InvokeFunction":
+                self.server_steps.invoke(live, op, race)
+            elif code == "AIGateway":
+                self.server_steps.call_model(item, op, race)
+            else:
+                message = f"{code} is not supported by this stand-in; use the official server: {OFFICIAL_COMMAND}"
+                body = error_of(message, "Unsupported")
+                self._finish(live, RunStatus.FAILED, body, body)
+        except InvalidOpError as error:
+            self._finish(live, RunStatus.FAILED, error.body, error.body)
 
-    def _ran(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
-        step = self._attempted(run, op, attempt)
+    def _ran(self, live: LiveRun, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self._attempted(live, op, attempt)
         step.status, step.ended_at = StepStatus.COMPLETED, attempt.ended_at
         step.output = attempt.output = op.get("data")
         step.error = None
         return step
 
-    def _step_failed(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
-        step = self._attempted(run, op, attempt)
+    def _step_failed(self, live: LiveRun, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = self._attempted(live, op, attempt)
         step.status = StepStatus.QUEUED
         step.error = attempt.error = _memo_error(op.get("error"))
         return step
 
-    def _attempted(self, run: Run, op: dict[str, Any], attempt: Attempt) -> Step:
-        step = self.step(run, op, StepOp.RUN, StepStatus.RUNNING)
+    def _attempted(self, live: LiveRun, op: dict[str, Any], attempt: Attempt) -> Step:
+        step = live.reported_step(op, StepOp.RUN, StepStatus.RUNNING, self.clock.now())
         if not step.attempts:
             step.queued_at = min(step.queued_at, attempt.queued_at)
         step.started_at = step.started_at or attempt.started_at

@@ -1,10 +1,9 @@
-"""Inngest's expressions: CEL, in which a field that is missing counts as null instead of being an error.
+"""Inngest's expressions: CEL (https://cel.dev), except that a missing field counts as null instead of being an error.
 
-CEL itself rejects a missing field. The official server evaluates it as null, and functions rely on that
-(`async.data.request_id == null` in a wait), so before each evaluation every path an expression names is made to
-exist. Only `has(…)` sees what is missing; its negation is never fulfilled, there as here. Further leniencies of the
-official server (strings used as booleans, `"a" + 1`) are not imitated: such an expression counts as not fulfilled,
-and the log says so.
+Functions rely on that (`async.data.request_id == null` in a wait), so before each evaluation every path that an
+expression names is made to exist. Only `has(…)` sees what is missing, and its negation is never fulfilled, as on the
+official server. That server's other leniencies (strings used as booleans, `"a" + 1`) are not imitated: such an
+expression counts as not fulfilled, and the log says so.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class InvalidExpressionError(ValueError):
 
 
 class Expression:
-    """One compiled expression. Compile through `compile_expression`, which keeps it."""
+    """One compiled expression. `compile_expression` makes it, and keeps it for the next time."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -47,7 +46,7 @@ class Expression:
             return self._program.execute(self._filled(context, None))
         except Exception as error:
             try:
-                # Null has no place in an order; the official server counts what is missing as less than anything.
+                # Null cannot be ordered. The official server counts what is missing as less than anything.
                 return self._program.execute(self._filled(context, -math.inf))
             except Exception:
                 raise ValueError(f"{self.text}: {error}") from error
@@ -58,7 +57,7 @@ class Expression:
         return context
 
     def holds(self, context: dict[str, Any]) -> bool:
-        """Whether it is true; an evaluation error counts as false."""
+        """Whether it is true; an expression that cannot be evaluated is not."""
         try:
             return self.evaluate(context) is True
         except ValueError as error:
@@ -68,12 +67,12 @@ class Expression:
 
 @functools.cache
 def compile_expression(text: str) -> Expression:
-    """Compile once per text. Raises `InvalidExpressionError`."""
+    """Compile a text once. Raises `InvalidExpressionError`."""
     return Expression(text)
 
 
 def holds(text: str | None, context: dict[str, Any]) -> bool:
-    """Whether an optional expression is fulfilled: none always is, one that does not compile never."""
+    """Whether an expression is fulfilled. An absent one always is; one that does not compile never is."""
     if not text:
         return True
     try:
@@ -84,7 +83,7 @@ def holds(text: str | None, context: dict[str, Any]) -> bool:
 
 
 def key_of(text: str | None, event: dict[str, Any]) -> str:
-    """The value of a flow control key as text; the same for all events when there is no key."""
+    """The value of a flow control key as text; without a key it is the same for all events."""
     if not text:
         return ""
     try:
@@ -95,7 +94,7 @@ def key_of(text: str | None, event: dict[str, Any]) -> str:
 
 
 def _stash_strings(text: str) -> tuple[str, list[str]]:
-    """The text with a numbered mark in place of each string literal, and the literals."""
+    """The text with a numbered mark (`§0`) in place of each string literal, and the literals."""
     strings: list[str] = []
 
     def stash(match: re.Match[str]) -> str:
@@ -106,24 +105,26 @@ def _stash_strings(text: str) -> tuple[str, list[str]]:
 
 
 def _without_negated_has(text: str) -> str:
+    """The text with `false` in place of each `!has(…)`."""
     bare, strings = _stash_strings(text)
     bare = _HAS.sub(lambda match: "false" if match.group(1) else match.group(0), bare)
     return re.sub(r"§(\d+)", lambda match: strings[int(match.group(1))], bare)
 
 
 def _paths(text: str) -> list[tuple[str, ...]]:
+    """Every path below `event` and `async` that the text names outside `has(…)`."""
     bare, strings = _stash_strings(text)
     found: list[tuple[str, ...]] = []
     for root, rest, call in _PATH.findall(_HAS.sub("", bare)):
         parts = [name or strings[int(number)].lstrip("r")[1:-1] for name, number in _PART.findall(rest)]
         if call:
-            parts.pop()  # the last name is a method such as startsWith, not a field
+            parts.pop()  # The last name is a method, such as startsWith, and no field.
         found.append((root, *parts))
     return found
 
 
 def _with_path(tree: dict[str, Any], path: tuple[str, ...], missing: float | None) -> dict[str, Any]:
-    """A tree in which `path` exists, with `missing` where it did not; shares what it need not change."""
+    """The tree, or where `path` does not exist in it, a copy in which `path` leads to `missing`."""
     head, *rest = path
     if not rest:
         return tree if head in tree else {**tree, head: missing}

@@ -1,4 +1,4 @@
-"""A finished or running run once more, as a new run: what the page's button, the API and the MCP tool do."""
+"""Runs a run once more, as a new run: what the REST API v2 and the MCP tool `rerun` ask for."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class AmbiguousStepError(ValueError):
 def rerun(engine: Engine, run: Run, from_step: str | None = None) -> Run:
     """Start `run`'s function again with the same event, past idempotency and rate limit.
 
-    Of a batch only the first event comes along, as on the official server. With `from_step` (a step's name or hashed
-    id) the new run keeps the results of the steps whose results came in before that one's. Raises `StepNotFoundError`,
+    As on the official server, only the first event of a batch comes along. With `from_step` (a step's name or hashed
+    id) the new run keeps all results that came in before that step's. Raises `StepNotFoundError`,
     `AmbiguousStepError`, and `ValueError` where the function's debounce or singleton keeps the new run out.
     """
     kept = run.stack[: _position(run, from_step)] if from_step else []
@@ -30,7 +30,7 @@ def rerun(engine: Engine, run: Run, from_step: str | None = None) -> Run:
     again = engine.start_run(function, run.events[:1], None, run.original_run_id or run.id)
     if again is None:
         raise ValueError(f"a run of the singleton {function.id} is active")
-    # Its first request has only been queued: it will carry these.
+    # The new run's first request has only been queued, so it will carry these results.
     again.stack.extend(kept)
     for step_id in kept:
         again.memos[step_id] = run.memos[step_id]
@@ -39,7 +39,7 @@ def rerun(engine: Engine, run: Run, from_step: str | None = None) -> Run:
 
 
 def _position(run: Run, name: str) -> int:
-    """How many results were in before that of the step called `name`."""
+    """How many results had come in before that of the step called `name`."""
     found = {name} if name in run.steps else {step.id for step in run.steps.values() if step.name == name}
     if not found:
         raise StepNotFoundError(f"no step {name} in run {run.id}")

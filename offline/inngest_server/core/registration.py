@@ -1,6 +1,7 @@
-"""Reads what an SDK registers (its `POST /fn/register`, or the answer to an in-band sync) into `state.Function`s.
+"""Reads what an SDK registers into functions as `state.py` holds them.
 
-The wire names and the duration strings ("1h", "90s", "1w2d") are those of the Python SDK's `FunctionConfig`.
+A registration comes as `POST /fn/register`, as the answer to the server's PUT, or from a worker that dials in. The
+names and the duration strings ("1h", "90s", "1w2d") are those of the Python SDK's `FunctionConfig`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSimError
 
 from . import cron
 from .expressions import InvalidExpressionError, compile_expression
-from .state import Cancel, Concurrency, FlowControl, Function, Json, Trigger
+from .state import Cancel, Concurrency, FlowSettings, Function, Json, Trigger
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdwy])")
 
 
 class InvalidRegistrationError(ValueError):
-    """The registration cannot be served; the message names the function and the field."""
+    """The registration cannot be served; the message names the function and what is wrong with it."""
 
 
 def seconds(text: Json) -> float | None:
@@ -67,18 +68,17 @@ def _function(app_id: str, config: dict[str, Any]) -> Function:
 
 def _trigger(raw: dict[str, Any]) -> Trigger:
     if raw.get("cron"):
-        zone, schedule = cron.split_zone(raw["cron"])
-        CronSim(schedule, cron.now_in(zone))
+        cron.check(raw["cron"])
         return Trigger(cron=raw["cron"], jitter=seconds(raw.get("jitter")) or 0.0)
     return Trigger(event=raw["event"], expression=raw.get("expression"))
 
 
-def _flow(config: dict[str, Any]) -> FlowControl:
+def _flow(config: dict[str, Any]) -> FlowSettings:
     timeouts = config.get("timeouts") or {}
     concurrency = config.get("concurrency") or []
     if isinstance(concurrency, int):
         concurrency = [{"limit": concurrency}]
-    return FlowControl(
+    return FlowSettings(
         concurrency=[
             Concurrency(limit=c["limit"], key=c.get("key"), scope=c.get("scope") or "fn") for c in concurrency
         ],
@@ -86,11 +86,11 @@ def _flow(config: dict[str, Any]) -> FlowControl:
             Cancel(event=c["event"], expression=c.get("if"), timeout=seconds(c.get("timeout")))
             for c in config.get("cancel") or []
         ],
-        batch=_section(config.get("batchEvents"), max_size="maxSize", timeout="timeout", key="key", **{"if": "if"}),
-        debounce=_section(config.get("debounce"), period="period", timeout="timeout", key="key"),
-        rate_limit=_section(config.get("rateLimit"), limit="limit", period="period", key="key"),
-        throttle=_section(config.get("throttle"), limit="limit", period="period", burst="burst", key="key"),
-        singleton=_section(config.get("singleton"), mode="mode", key="key"),
+        batch=_section(config.get("batchEvents"), "maxSize", "timeout", "key", "if"),
+        debounce=_section(config.get("debounce"), "period", "timeout", "key"),
+        rate_limit=_section(config.get("rateLimit"), "limit", "period", "key"),
+        throttle=_section(config.get("throttle"), "limit", "period", "burst", "key"),
+        singleton=_section(config.get("singleton"), "mode", "key"),
         priority=(config.get("priority") or {}).get("run"),
         idempotency=config.get("idempotency"),
         timeout_start=seconds(timeouts.get("start")),
@@ -98,17 +98,15 @@ def _flow(config: dict[str, Any]) -> FlowControl:
     )
 
 
-def _section(raw: dict[str, Any] | None, **names: str) -> dict[str, Any] | None:
+def _section(raw: dict[str, Any] | None, *names: str) -> dict[str, Any] | None:
+    """These fields of one section, with durations in seconds; None for an absent or empty section."""
     if not raw:
         return None
-    section = {name: raw.get(wire) for name, wire in names.items()}
-    for name in ("period", "timeout"):
-        if name in section:
-            section[name] = seconds(section[name])
-    return section
+    return {name: seconds(raw.get(name)) if name in ("period", "timeout") else raw.get(name) for name in names}
 
 
 def _expressions(config: dict[str, Any]) -> list[str]:
+    """Every expression in a function's configuration."""
     found = [t.get("expression") for t in config.get("triggers") or []]
     found += [c.get("if") for c in config.get("cancel") or []]
     concurrency = config.get("concurrency") or []

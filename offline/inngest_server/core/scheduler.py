@@ -1,7 +1,7 @@
 """Timers on the server's clock, and the knowledge of whether anything is still happening.
 
-Skipping time is only safe between two things that happen: `advance` moves from one due timer to the next in the
-order of their times, and before each hop it waits until every request that the last one caused is answered.
+Time may be skipped only while nothing happens. So `advance` goes from one timer to the next in the order of their
+times, and before each hop it waits until everything that the last timer caused has ended.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .clock import Clock
+
+PATIENCE = 120.0
+"""Seconds of real time that `settle` waits, and `advance` before each hop, for what is in flight."""
 
 log = logging.getLogger("inngest_server")
 
@@ -28,7 +31,7 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Forget the callback (also drops what it refers to)."""
+        """Forget the callback, and with it what the callback refers to."""
         self.callback = None
 
 
@@ -38,7 +41,7 @@ class Scheduler:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.fired = 0
-        """Timers fired since the start."""
+        """How many timers have fired."""
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._wakeup: asyncio.TimerHandle | None = None
@@ -49,7 +52,7 @@ class Scheduler:
         self._closed = False
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` at `when` (seconds on the server's clock), at once when that is past."""
+        """Call `callback` at `when` (seconds since the epoch), or as soon as possible when that is past."""
         timer = Timer(when, callback)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         if self._heap[0][2] is timer:
@@ -61,7 +64,7 @@ class Scheduler:
         return self.call_at(self.clock.now() + seconds, callback)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as something that is in flight until it ends; `settle` waits for it."""
+        """Run `work`; until it ends it is in flight, and `settle` waits for it."""
         if self._closed:
             work.close()
             return
@@ -71,53 +74,52 @@ class Scheduler:
         task.add_done_callback(self._ended)
 
     def park(self, task: asyncio.Task[None]) -> None:
-        """Count a spawned task as not in flight: nothing but time, or somebody from outside, can end its wait."""
+        """Count a spawned task as not in flight, because only time or somebody outside can end its wait."""
         self._tasks.discard(task)
         if not self._tasks:
             self._quiet.set()
 
     def unpark(self, task: asyncio.Task[None]) -> None:
-        """Count a parked task as in flight again; call it before what ends its wait."""
+        """Count a parked task as in flight again. Call this before what ends its wait."""
         if not task.done():
             self._tasks.add(task)
             self._quiet.clear()
 
-    async def settle(self, timeout: float = 120.0) -> None:  # noqa: ASYNC109
+    async def settle(self) -> None:
         """Return when nothing is in flight and nothing is due now.
 
-        Raises `TimeoutError` after `timeout` seconds of real time: a step hangs, or a function calls itself
-        without end and without sleeping.
+        Raises `TimeoutError` after `PATIENCE`: a step hangs, or a function starts itself without end.
         """
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(PATIENCE):
             while self._tasks or self._due():
                 self._fire_due()
                 await self._quiet.wait()
                 await asyncio.sleep(0)
 
-    async def advance(self, seconds: float, timeout: float = 120.0) -> int:  # noqa: ASYNC109
+    async def advance(self, seconds: float) -> int:
         """Move the clock forward by `seconds`, firing everything that falls due in order; return how many fired.
 
-        What happens meanwhile may plan more; it fires too when it is due by the target time. `timeout` bounds,
-        in seconds of real time, the wait between two hops; `TimeoutError` as in `settle`.
+        What is planned meanwhile fires too when it is due by the target time. Raises `ValueError` for a negative
+        number and `TimeoutError` as `settle` does.
         """
         if seconds < 0:
             raise ValueError("time only moves forward: seconds must not be negative")
         async with self._advancing:
             before = self.fired
             target = self.clock.now() + seconds
-            await self.settle(timeout)
+            await self.settle()
             while (upcoming := self._peek()) is not None and upcoming <= target:
                 self.clock.jump_to(upcoming)
                 self._fire_due()
-                await self.settle(timeout)
+                await self.settle()
             self.clock.jump_to(target)
-            await self.settle(timeout)
+            await self.settle()
             self._arm()
             return self.fired - before
 
     @property
     def in_flight(self) -> int:
-        """How many pieces of work have not ended."""
+        """How many spawned pieces of work have not ended."""
         return len(self._tasks)
 
     async def close(self) -> None:
@@ -164,6 +166,6 @@ class Scheduler:
             self._wakeup = None
         upcoming = self._peek()
         if upcoming is not None and not self._closed:
-            # Long waits are re-armed daily: a loop's own timers are only exact for so long.
+            # A longer wait is armed anew each day, because an event loop's own timers are not exact for longer.
             delay = min(max(0.0, upcoming - self.clock.now()), 86_400.0)
             self._wakeup = asyncio.get_running_loop().call_later(delay, self._fire_due)

@@ -1,28 +1,29 @@
 """Makes one request to an app and says what came back, in the terms of the engine.
 
-The request's shape and every way to read an answer are those recorded between the official server and the
-Python SDK. Whatever is not an answer of an SDK (a refused connection, a proxy's error page, broken JSON) is a
-failed attempt, never the end of a run by itself.
+The request's shape and every way to read an answer are those recorded between the official server and the Python SDK.
+What is no answer of an SDK (a refused connection, a proxy's error page, broken JSON) is a failed attempt, and by itself
+never the end of a run.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import aiohttp
 from ulid import ULID
 
 from .clock import Clock
+from .go_json import dumps, loads
 from .live import Item
-from .state import Event, Json
+from .state import Event, Json, error_of
+from .workers import URL as WORKER_URL
+from .workers import Answered, Workers
 
 log = logging.getLogger("inngest_server")
 
@@ -33,55 +34,45 @@ TIMEOUT = 2 * 60 * 60.0
 """Seconds after which a request counts as failed, as on the official server."""
 
 _KEEP_ALIVE = 2.0
-"""Seconds an idle connection is kept: less than an app server does, which would close it under a request."""
+"""Seconds for which an idle connection is kept. App servers keep theirs longer: one that closes just as a request is
+sent costs an attempt."""
 
-_MIN_RETRY, _MAX_RETRY = 1.0, 86_400.0
+_MIN_RETRY = 1.0
+_MAX_RETRY = 86_400.0
+"""Seconds between which a Retry-After is taken at its word."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """What an app answered. Exactly one of `ops`, `error` and the function's `output` is meant."""
+    """What an app answered: steps (`ops`), an `error`, or, when both are None, what the function returned."""
 
     status: int = 0
+    """0 when there was no answer."""
     ops: list[dict[str, Any]] | None = None
-    """Reported steps, for a 206."""
+    """The steps that a 206 reports."""
     output: Json = None
     """What the function returned, or the body that came with an error."""
     error: dict[str, Any] | None = None
-    """`{"error", "name", "message", "stack"?}` of a request that failed as a whole."""
+    """Why the request failed as a whole: `error`, `name`, `message` and perhaps `stack`."""
     no_retry: bool = False
+    """Whether the app asked that the same is not tried again."""
     retry_at: float | None = None
-    """On the server's clock, when the app asked for a certain time."""
+    """When the app asked to be tried again, on the server's clock."""
     request_version: int = -1
-
-
-Answered = tuple[int, dict[str, str], bytes]
-"""Status, headers (names in lower case) and body."""
-
-
-class Unanswered(NamedTuple):
-    """Why a worker that dialled in gave no answer."""
-
-    name: str
-    message: str
-
-
-Connected = Callable[[Item, str, bytes], Awaitable[Answered | Unanswered]]
-"""`connected(item, request_id, body)` asks a worker that dialled in."""
+    """The version of the protocol that the SDK speaks; -1 when it did not say."""
 
 
 class AppClient:
-    """One connection pool for all apps."""
+    """One connection pool for all apps that are served over HTTP, and the workers that dialled in."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, workers: Workers) -> None:
         self._clock = clock
-        self.connected: Connected | None = None
-        """Set by the gateway of `connect_gateway.py`."""
+        self._workers = workers
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The pool; made on first use, inside the running loop."""
+        """The connection pool. It is made on first use, because it belongs to the running event loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
@@ -96,16 +87,21 @@ class AppClient:
         if self._session is not None:
             await self._session.close()
 
+    def can_reach(self, item: Item) -> bool:
+        """Whether anybody could answer now: False only for a function that workers serve while none is connected."""
+        function = item.live.run.function
+        return function.url != WORKER_URL or self._workers.can_serve(function)
+
     async def call(self, item: Item) -> Reply:
-        """Ask the app for the run's next step, or for the item's one step. Never raises for what an app does."""
+        """Ask the app for the run's next step, or for the item's one step. Nothing that an app does raises."""
         request_id = str(ULID.from_timestamp(self._clock.now()))
         body = request_body(item, request_id)
         function = item.live.run.function
-        if self.connected is not None and function.url.startswith("wss:"):
-            answer = await self.connected(item, request_id, body)
-            if not isinstance(answer, Unanswered):
+        if function.url == WORKER_URL:
+            answer = await self._workers.call(item, request_id, body)
+            if isinstance(answer, Answered):
                 return self._read(*answer)
-            error = {"error": f"{answer.name}: {answer.message}", **answer._asdict()}
+            error = error_of(answer.message, answer.name) | {"error": f"{answer.name}: {answer.message}"}
             return Reply(output=error, error=error)
         step_id = item.target or "step"
         headers = {
@@ -155,7 +151,7 @@ class AppClient:
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 return _failed(_NOT_SDK, status)
             message = f"Your server returned HTTP {status} before the SDK responded."
-            reply.error = reply.output = {"error": message, "name": "Server returned a fatal error", "message": message}
+            reply.error = reply.output = error_of(message, "Server returned a fatal error")
             return reply
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or reply.no_retry:
             reason = "NonRetriableError" if reply.no_retry else f"invalid status code: {status}"
@@ -163,7 +159,7 @@ class AppClient:
         return reply
 
     def _retry_at(self, value: str | None) -> float | None:
-        """The time a Retry-After header names: seconds from now, or a date on the host's clock."""
+        """The time that a Retry-After header names: seconds from now, or a date on the host's clock."""
         if not value:
             return None
         now = self._clock.now()
@@ -178,7 +174,7 @@ _NOT_SDK = "The response did not come from an Inngest SDK"
 
 
 def request_body(item: Item, request_id: str) -> bytes:
-    """The JSON an app gets, keys as recorded."""
+    """The JSON that an app gets, with its keys in the recorded order."""
     live, run = item.live, item.live.run
     payloads = [event.payload() for event in run.events]
     context = {
@@ -205,35 +201,16 @@ def request_body(item: Item, request_id: str) -> bytes:
         "use_api": False,
         "version": live.request_version,
     }
-    encoded = _dumps(body)
+    encoded = dumps(body)
     if len(encoded) > MAX_BODY:
         context["use_api"] = True
-        encoded = _dumps({**body, "events": [], "steps": {}, "use_api": True})
+        encoded = dumps({**body, "events": [], "steps": {}, "use_api": True})
     return encoded
 
 
 def event_without_user(event: Event) -> dict[str, Any]:
-    """An event as it is embedded in `inngest/function.*` events."""
+    """An event as it stands in `inngest/function.*` events."""
     return {key: value for key, value in event.payload().items() if key != "user"}
-
-
-def _dumps(value: Json) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _reject(constant: str) -> NoReturn:
-    raise ValueError(f"invalid JSON: {constant}")
-
-
-def loads(raw: bytes) -> Json:
-    """JSON as the official server's parser reads it: half a surrogate pair becomes U+FFFD. Raises `ValueError`."""
-    if not raw:
-        return None
-    value = json.loads(raw, parse_constant=_reject)
-    if b"\\ud" not in raw.lower():
-        return value
-    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return json.loads(text)
 
 
 def _ops(raw: bytes) -> list[dict[str, Any]]:
@@ -251,18 +228,18 @@ def _ops(raw: bytes) -> list[dict[str, Any]]:
 
 
 def _unwrap_stream(headers: dict[str, str], raw: bytes) -> tuple[int, dict[str, str], bytes]:
-    """A 201 wraps status, headers and body of an answer that was streamed."""
+    """Status, headers and body of a streamed answer, all of which a 201 wraps. Raises `ValueError`."""
     stream = loads(raw.strip())
     if not isinstance(stream, dict) or not isinstance(stream.get("status"), int):
         raise ValueError("expected an object with a status")
     body = stream.get("body")
-    inner = body.encode() if isinstance(body, str) else _dumps(body)
+    inner = body.encode() if isinstance(body, str) else dumps(body)
     more = {str(k).lower(): str(v) for k, v in (stream.get("headers") or {}).items()}
     return stream["status"], {**headers, **more}, inner
 
 
 def _failed(message: str, status: int = 0) -> Reply:
-    error = {"error": message, "name": "Error", "message": message}
+    error = error_of(message)
     return Reply(status, output=error, error=error)
 
 

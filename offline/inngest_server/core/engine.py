@@ -1,6 +1,6 @@
-"""The engine as a whole: takes events in, makes runs of them, ends runs and tells whoever waits.
+"""The engine as a whole: it takes events in, makes runs of them, ends runs, and tells whoever waits.
 
-It knows no HTTP server; `server.py` puts one around it.
+It knows no HTTP server; `service.py` is what the views see of it.
 """
 
 from __future__ import annotations
@@ -17,24 +17,29 @@ from .clock import Clock
 from .executor import Executor
 from .flow_control import FlowControl
 from .live import LiveRun
-from .ops import INVOKED, Waiting
 from .scheduler import Scheduler
-from .state import Cancel, Event, Function, Json, Run, RunStatus, State, StepStatus
+from .state import (
+    CANCELLED,
+    CRON_TICK,
+    FAILED,
+    FINISHED,
+    INVOKED,
+    Cancel,
+    Event,
+    Function,
+    Json,
+    Run,
+    RunStatus,
+    State,
+    StepStatus,
+    error_of,
+)
+from .workers import Workers
 
 log = logging.getLogger("inngest_server")
 
-FINISHED = "inngest/function.finished"
-FAILED = "inngest/function.failed"
-CANCELLED = "inngest/function.cancelled"
 _CANCEL_TIMEOUT = 365 * 86_400.0
-
-
-class InvalidEventError(ValueError):
-    """An event the server refuses. `ids` are those of the events before it, which were taken."""
-
-    def __init__(self, message: str, ids: list[str]) -> None:
-        super().__init__(message)
-        self.ids = ids
+"""Seconds for which a cancellation listens when its author named no timeout."""
 
 
 class Engine:
@@ -45,18 +50,22 @@ class Engine:
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock)
         self.rng = random.Random(seed)
-        self.client = AppClient(self.clock)
-        self.executor = Executor(self.clock, self.scheduler, self.client, self.rng, self.finish)
-        self.executor.waiting = self.waiting = Waiting(self._internal)
+        self.workers = Workers(self.clock, self.scheduler)
+        self.client = AppClient(self.clock, self.workers)
+        self.executor = Executor(self.clock, self.scheduler, self.client, self.rng, self.finish, self.receive)
+        self.server_steps = self.executor.server_steps
+        self.workers.on_ready = self.executor.queue.reconsider
         self.flow = FlowControl(self.clock, self.scheduler, self.start_run, self.cancel)
         self.crons = cron.Crons(self.clock, self.scheduler, self._tick, self.rng.random)
         self.live: dict[str, LiveRun] = {}
         """Runs that have not ended, by id."""
         self._triggers: dict[str, list[Function]] = {}
+        """Functions by the name of an event that may trigger them; filled as events come, emptied by each sync."""
         self._cancels: dict[str, dict[str, LiveRun]] = {}
+        """Runs that an event may cancel, by its name and the run's id."""
 
     def functions_changed(self, functions: list[Function], archived: list[Function]) -> None:
-        """Follow a sync; `state.functions` is already up to date."""
+        """Follow a sync. `state.functions` is up to date already, and runs go on with the new configuration."""
         self._triggers.clear()
         self.crons.sync(functions, archived)
         synced = {function.id: function for function in functions}
@@ -68,9 +77,9 @@ class Engine:
     def receive(self, raw: dict[str, Any], internal_id: str | None = None) -> Event:
         """Take an event in: wake what waits for it, cancel what it cancels, start what it triggers.
 
-        `raw` holds `name` and optionally `data`, `id`, `ts` (milliseconds), `user`, `v`. An `internal_id` that is
-        known already is a second delivery, because a sender lost the answer to the first: it starts nothing again,
-        but wakes whoever waits by now, and is listed twice, as on the official server.
+        `raw` holds `name` and optionally `data`, `id`, `ts` (milliseconds), `user` and `v`. When its `internal_id` is
+        known, a sender has lost the answer and repeats the request: as on the official server, the event then starts
+        nothing again, but it wakes whoever waits by now, and it is listed twice.
         """
         now = self.clock.now()
         internal_id = internal_id or str(ULID.from_timestamp(now))
@@ -90,7 +99,7 @@ class Engine:
                 user=raw.get("user") or {},
                 v=raw.get("v"),
             )
-        self.waiting.resolve(self.executor, event)
+        self.server_steps.event_came(event)
         self._cancel_matching(event)
         if event.name == INVOKED:
             self._invoke(event)
@@ -101,9 +110,6 @@ class Engine:
             ):
                 self.flow.admit(function, event)
         return event
-
-    def _internal(self, raw: dict[str, Any]) -> Event:
-        return self.receive(raw)
 
     def _triggered(self, name: str) -> list[Function]:
         found = self._triggers.get(name)
@@ -120,16 +126,15 @@ class Engine:
         if function is not None:
             self.flow.admit(function, event)
         elif correlation_id := metadata.get("correlation_id"):
-            message = f"could not find function with ID: {wanted}"
-            error = {"error": message, "name": "Error", "message": message}
-            self.waiting.resolve_invoke(self.executor, correlation_id, {"error": error})
+            error = error_of(f"could not find function with ID: {wanted}")
+            self.server_steps.invoked_run_ended(correlation_id, {"error": error})
 
     def _tick(self, function: Function, schedule: str, tick: float) -> None:
         now, tick_id = self.clock.now(), cron.tick_id(tick)
         event = Event(
             internal_id=str(ULID.from_timestamp(now)),
             id=tick_id,
-            name=cron.EVENT_NAME,
+            name=CRON_TICK,
             data={"cron": schedule, "fireAt": cron.tick_id(now), "scheduledAt": tick_id},
             ts=int(now * 1000),
             received_at=now,
@@ -143,8 +148,12 @@ class Engine:
     def start_run(
         self, function: Function, events: list[Event], batch_id: str | None = None, original: str | None = None
     ) -> Run | None:
-        """Make a run and queue its first request; None when a running singleton keeps it out."""
+        """Make a run and queue its first request; return None when a running singleton keeps it out.
+
+        `original` is the id of the run that a rerun repeats.
+        """
         now = self.clock.now()
+        # A debounce or a batch may have held the event while the function was registered anew.
         function = self.state.functions.get(function.id, function)
         event = events[0]
         run = Run(
@@ -165,42 +174,43 @@ class Engine:
         )
         if not self.flow.enter_singleton(live):
             return None
-        self.state.runs[run.id] = run
-        self.live[run.id] = live
-        for each in events:
-            each.run_ids.append(run.id)
-            self._tell_invoker(each, run)
-        for setting in live.cancels:
-            self._cancels.setdefault(setting.event, {})[run.id] = live
-        if function.flow.timeout_start:
-            live.timers["start"] = self.scheduler.call_in(
-                function.flow.timeout_start, lambda: self.cancel(live, "not started in time")
-            )
+        self._enter(live)
         if event.due_at is not None and event.due_at > now and original is None and batch_id is None:
             live.timers["due"] = self.scheduler.call_at(event.due_at, lambda: self.executor.start(live))
         else:
             self.executor.start(live)
         return run
 
+    def _enter(self, live: LiveRun) -> None:
+        """Note a new run everywhere where something may look for it."""
+        run = live.run
+        self.state.runs[run.id] = run
+        self.live[run.id] = live
+        for event in run.events:
+            event.run_ids.append(run.id)
+            self._tell_invoker(event, run)
+        for setting in live.cancels:
+            self._cancels.setdefault(setting.event, {})[run.id] = live
+        timeout = run.function.flow.timeout_start
+        if timeout:
+            live.timers["start"] = self.scheduler.call_in(timeout, lambda: self.cancel(live))
+
     def _tell_invoker(self, event: Event, run: Run) -> None:
         correlation_id = (event.data.get("_inngest") or {}).get("correlation_id") if event.name == INVOKED else None
-        found = self.waiting.invokes.get(correlation_id) if correlation_id else None
+        found = self.server_steps.invokes.get(correlation_id) if correlation_id else None
         if found is not None:
-            live, step, _ = found
-            step.opts["run_id"] = run.id
-            run.invoked_by = (live.run.id, step.id)
+            found.step.opts["run_id"] = run.id
+            run.invoked_by = (found.live.run.id, found.step.id)
 
-    def cancel(self, live: LiveRun, reason: str) -> None:
-        """End a run now; a request that is in flight is let finish, its result goes nowhere."""
-        if not live.run.status.ended:
-            live.run.cancel_reason = reason
-            self.finish(live, RunStatus.CANCELLED, None, None)
+    def cancel(self, live: LiveRun) -> None:
+        """End a run now. A request that is in flight may finish, and its result goes nowhere."""
+        self.finish(live, RunStatus.CANCELLED, None, None)
 
     def _cancel_matching(self, event: Event) -> None:
         lives = self._cancels.get(event.name)
         for live in list(lives.values()) if lives else []:
             if any(self._cancels_run(setting, live, event) for setting in live.cancels):
-                self.cancel(live, f"event {event.name}")
+                self.cancel(live)
 
     def _cancels_run(self, setting: Cancel, live: LiveRun, event: Event) -> bool:
         if setting.event != event.name:
@@ -211,18 +221,19 @@ class Engine:
         return expressions.holds(setting.expression, context)
 
     def finish(self, live: LiveRun, status: RunStatus, output: Json, error: dict[str, Any] | None) -> None:
-        """End a run, free what it held, and tell its invoker and every listener for function events."""
+        """End a run, free what it held, and tell its invoker and whoever listens for function events.
+
+        A run that has ended already stays as it is.
+        """
         run = live.run
         if run.status.ended:
             return
         now = self.clock.now()
         run.status, run.ended_at, run.output = status, now, output
-        if status is RunStatus.CANCELLED and "finish" in live.timers:
-            run.cancel_reason = run.cancel_reason or "not finished in time"
         for timer in live.timers.values():
             timer.cancel()
         live.timers.clear()
-        self.waiting.forget(live)
+        self.server_steps.forget(live)
         self.flow.leave_singleton(live)
         self.live.pop(run.id, None)
         for setting in live.cancels:
@@ -237,6 +248,7 @@ class Engine:
         self._announce(run, error)
 
     def _announce(self, run: Run, error: dict[str, Any] | None) -> None:
+        """Send the events that tell of a run's end. A run that such an event began has none, lest it never ends."""
         if run.event.name in (FINISHED, FAILED, CANCELLED):
             return
         for number, event in enumerate(run.events):
@@ -257,12 +269,12 @@ class Engine:
                 data["result"] = run.output
             if correlation_id:
                 data["correlation_id"] = correlation_id
-                self.waiting.resolve_invoke(self.executor, correlation_id, _invoke_memo(run, error))
-            self._internal({"name": FINISHED, "data": data})
+                self.server_steps.invoked_run_ended(correlation_id, _invoke_memo(run, error))
+            self.receive({"name": FINISHED, "data": data})
             if run.status is RunStatus.FAILED:
-                self._internal({"name": FAILED, "data": data, "id": run.id})
+                self.receive({"name": FAILED, "data": data, "id": run.id})
             elif run.status is RunStatus.CANCELLED:
-                self._internal({"name": CANCELLED, "data": data, "id": run.id})
+                self.receive({"name": CANCELLED, "data": data, "id": run.id})
 
 
 def _invoke_memo(run: Run, error: dict[str, Any] | None) -> dict[str, Any]:
@@ -270,12 +282,11 @@ def _invoke_memo(run: Run, error: dict[str, Any] | None) -> dict[str, Any]:
         return {"data": run.output}
     if error is not None:
         return {"error": error}
-    message = "Function was cancelled"
-    return {"error": {"error": message, "name": "Error", "message": message}}
+    return {"error": error_of("Function was cancelled")}
 
 
 def _matches(pattern: str | None, name: str) -> bool:
-    """Whether a trigger's event name, possibly with a trailing wildcard, covers an event's."""
+    """Whether a trigger's event name, which may end in a wildcard, covers an event's."""
     if pattern is None:
         return False
     if pattern.endswith("*"):

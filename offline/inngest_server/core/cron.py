@@ -1,6 +1,6 @@
 """When cron triggers fire: every schedule of every synced function has one timer, for its next tick.
 
-A tick's event id is the tick's own time, so that a tick that is delivered twice starts one run.
+The id of a tick's event is the tick's own time, so that a tick that is delivered twice starts one run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from .state import Function, Trigger
 
 log = logging.getLogger("inngest_server")
 
-EVENT_NAME = "inngest/scheduled.timer"
-
 
 def split_zone(schedule: str) -> tuple[ZoneInfo, str]:
-    """Split `TZ=Europe/Paris 0 9 * * *` into zone and schedule; UTC when none is named.
+    """Split `TZ=Europe/Paris 0 9 * * *` into zone and schedule; the zone is UTC when none is named.
 
-    Raises `ValueError` (an unknown zone included).
+    Raises `ValueError` for an unknown zone.
     """
     for prefix in ("TZ=", "CRON_TZ="):
         if schedule.startswith(prefix):
@@ -36,13 +34,14 @@ def split_zone(schedule: str) -> tuple[ZoneInfo, str]:
     return ZoneInfo("UTC"), schedule
 
 
-def now_in(zone: ZoneInfo) -> datetime:
-    """The host's time in `zone`; only used to check that a schedule can be read."""
-    return datetime.now(zone)
+def check(schedule: str) -> None:
+    """Raise `ValueError` or `CronSimError` for a schedule that cannot be read."""
+    zone, rest = split_zone(schedule)
+    CronSim(rest, datetime.now(zone))
 
 
 def next_tick(schedule: str, after: float) -> float:
-    """The first tick later than `after`, in seconds since the epoch."""
+    """The first tick later than `after`, in seconds since the epoch. Raises `StopIteration` when there is none."""
     zone, rest = split_zone(schedule)
     start = datetime.fromtimestamp(after, zone)
     return next(CronSim(rest, start)).timestamp()
@@ -54,7 +53,10 @@ def tick_id(tick: float) -> str:
 
 
 class Crons:
-    """Keeps one timer per (function, schedule) and calls `fire(function, schedule, tick, fired_at)`."""
+    """Keeps one timer per function and schedule, and calls `fire(function, schedule, tick)`.
+
+    `jitter` draws a number from 0 to 1: the share of a trigger's jitter by which a tick is late.
+    """
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Crons:
         self._clock = clock
         self._scheduler = scheduler
         self._fire = fire
-        self._random = jitter
+        self._jitter = jitter
         self._timers: dict[tuple[str, str], Timer] = {}
         self._functions: dict[str, Function] = {}
 
@@ -76,11 +78,15 @@ class Crons:
             self._functions.pop(function.id, None)
         for function in functions:
             self._functions[function.id] = function
-        wanted = {(f.id, t.cron): t for f in self._functions.values() for t in f.triggers if t.cron}
-        for gone in set(self._timers) - {(i, c) for i, c in wanted}:
+        wanted: dict[tuple[str, str], Trigger] = {}
+        for function in self._functions.values():
+            for trigger in function.triggers:
+                if trigger.cron:
+                    wanted[function.id, trigger.cron] = trigger
+        for gone in self._timers.keys() - wanted.keys():
             self._timers.pop(gone).cancel()
         for (function_id, schedule), trigger in wanted.items():
-            if schedule and (function_id, schedule) not in self._timers:
+            if (function_id, schedule) not in self._timers:
                 self._plan(function_id, trigger, schedule, self._clock.now())
 
     def _plan(self, function_id: str, trigger: Trigger, schedule: str, after: float) -> None:
@@ -89,10 +95,10 @@ class Crons:
         except StopIteration:
             log.warning("cron %s of %s never fires", schedule, function_id)
             return
-        late = self._random() * trigger.jitter
+        late = self._jitter() * trigger.jitter
 
         def fire() -> None:
             self._plan(function_id, trigger, schedule, tick)
             self._fire(self._functions[function_id], schedule, tick)
 
-        self._timers[(function_id, schedule)] = self._scheduler.call_at(tick + late, fire)
+        self._timers[function_id, schedule] = self._scheduler.call_at(tick + late, fire)

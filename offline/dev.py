@@ -105,7 +105,7 @@ async def _run(options: argparse.Namespace) -> None:
 
 async def _serve_shelf(stack: Stack, port: int) -> Process:
     """Start the shelf and let the engine know its functions. One that ends at once has said why above."""
-    uvicorn = ("-m", "uvicorn", "concepts:app", "--port", str(port), "--timeout-keep-alive", "300")
+    uvicorn = ("-m", "uvicorn", "concepts.app:app", "--port", str(port), "--timeout-keep-alive", "300")
     address = {"DATABASE_URL": stack.postgres.url, "INNGEST_DEV": stack.engine_url}
     shelf = stack.processes.start("shelf", *uvicorn, environment=stack.settings | address, piped=True)
     _follow(shelf)

@@ -4,8 +4,6 @@ The email handler is measured beside a function of three steps that do nothing, 
 minute, so that a slow machine slows both. Numbers, not tests: nothing here fails for being slow.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os
@@ -177,8 +175,9 @@ async def _run(options: argparse.Namespace) -> None:
         f"\nFrom approval event to refund row: median {median * 1000:.0f} ms, 95th percentile {late * 1000:.0f} ms"
         f" ({len(took)} refunds).\nEngine: {options.engine or 'the stand-in'}. Machine: {os.cpu_count()} cores,"
         f" Python {platform.python_version()}, {platform.system()}; concurrency as in the course.",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

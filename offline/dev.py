@@ -1,7 +1,5 @@
 """Postgres, the stand-in engine, the app and the shelf on their usual ports until Ctrl-C; a changed file restarts."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

@@ -6,8 +6,6 @@ the program ends, however it ends, the pipe closes: what still runs is killed an
 Run by path with `python -I -S`, hence the standard library only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

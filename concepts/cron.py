@@ -1,14 +1,14 @@
 """Concept 2: cron.
 
-The failure: the morning's work is started by a line in one machine's crontab. The machine is away at nine, and
-nobody hears of it; the clocks change, and the shop in Paris opens an hour late; the job fails halfway, until tomorrow.
+The failure: a line in one machine's crontab starts the morning's work. At nine the machine is down, and nobody hears of
+it. Or the clocks change, and the shop in Paris opens an hour late. Or the job fails halfway and nobody tries it again.
 
-The idea: the schedule stands beside the function, and the engine keeps it. Each tick is an event that starts a run like
-any other: with steps, retries and sleeps, and it waits for an app that is away (20 retries last about a day). The id of
-the event is the tick itself, e.g. `2026-11-23T09:00:00Z`, the same however often the run is tried. A function can be
-invoked by hand at any time, with whatever data; the schedule does not change for it.
+The idea: the schedule is written beside the function, and the engine keeps it. Each tick is an event that starts a run
+like any other, with steps, retries and sleeps. A run waits for an app that is down (20 retries last about a day). The
+id of its event is the tick itself, for example `2026-11-23T09:00:00Z`, and stays the same however often the run is
+retried. Anyone can also invoke the function by hand at any time; that does not change the schedule.
 
-Schedules are in UTC, unless they name a zone: then nine is nine on its clocks, in summer and in winter.
+A schedule is in UTC unless it names a time zone. In a named zone nine is nine on its clocks, in summer and in winter.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,8 @@ import inngest
 import db
 from concepts.shelf import client
 
-# The four whole weeks (Monday to Sunday, UTC) before $1. An email that was run anew is one conversation still. Approval
-# times are those of people: what expired undecided is not among them.
+# One row for each of the four whole weeks (Monday to Sunday, UTC) before $1. An email whose run was started again is
+# still one conversation. The seconds are the time that people took to decide; a refund that expired has none.
 WEEKS = """
 select to_char(monday, 'YYYY-MM-DD') as week, audited.*, decided.*
 from generate_series(
@@ -47,29 +47,29 @@ order by monday
 
 
 async def read_weeks(milliseconds: int) -> list[dict[str, Any]]:
-    """The report's weeks, oldest first; `milliseconds` since the epoch say before when."""
+    """Return the four weeks before this time, oldest first. The time is in milliseconds since 1970, as in an event."""
     return await db.fetch(WEEKS, datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 @client.create_function(fn_id="cron-weekly-report", trigger=inngest.TriggerCron(cron="0 9 * * 1"), retries=20)
 async def weekly_report(ctx: inngest.Context) -> list[dict[str, Any]]:
-    """Mondays. The time of the event, not of the clock: a late or repeated run reports the same weeks."""
+    """Every Monday at nine, UTC. It takes its event's time, so that a late or repeated run reports the same weeks."""
     return await ctx.step.run("read-weeks", read_weeks, ctx.event.ts)
 
 
 async def digest(tick: str) -> str:
-    """What happens every morning."""
+    """Stands for the work of every morning."""
     return f"digest of {tick}"
 
 
 @client.create_function(fn_id="cron-daily-digest", trigger=inngest.TriggerCron(cron="0 9 * * *"), retries=20)
 async def daily_digest(ctx: inngest.Context) -> str:
-    """Every day at nine, UTC."""
+    """Runs every day at nine, UTC."""
     return await ctx.step.run("digest", digest, ctx.event.id)
 
 
 async def turn_sign(side: str, tick: str) -> str:
-    """The sign on the shop's door."""
+    """Stands for turning the sign on the shop's door."""
     return f"{side} on {tick}"
 
 
@@ -77,7 +77,7 @@ async def turn_sign(side: str, tick: str) -> str:
     fn_id="cron-shop-in-paris", trigger=inngest.TriggerCron(cron="TZ=Europe/Paris 0 9 * * *"), retries=20
 )
 async def shop_in_paris(ctx: inngest.Context) -> list[str]:
-    """Every day at nine in Paris, and eight hours later: a run that began by the clock sleeps like any other."""
+    """Runs every day at nine in Paris and goes on eight hours later: the run of a schedule sleeps like any other."""
     opened = await ctx.step.run("open", turn_sign, "open", ctx.event.id)
     await ctx.step.sleep("business-hours", timedelta(hours=8))
     return [opened, await ctx.step.run("close", turn_sign, "closed", ctx.event.id)]

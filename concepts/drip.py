@@ -1,12 +1,12 @@
 """Beside the concepts: a drip campaign over days.
 
 The failure: a nightly job reads a table of who should get which letter. A customer who bought at noon is asked in the
-evening whether she is still undecided; one who unsubscribed gets the letter that was already queued; and a table, a job
-and its state have to be kept for three letters.
+evening whether she is still undecided. One who unsubscribed gets the letter that was already queued. And three letters
+need a table, a job and its state.
 
-The idea: the campaign is one function that reads from top to bottom. Between letters it waits for the event that would
-make the next one wrong, and the wait's timeout is the pause: an event is an answer, None is silence. What ends the
-campaign from outside, at any point of it, is not waited for at all: the engine cancels the run.
+The idea: the campaign is one function that reads from top to bottom. Between two letters it waits for the event that
+would make the next letter wrong, and the wait's timeout is the pause between them. The event that ends the campaign at
+any point is not waited for at all: the engine cancels the run when it comes.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ import inngest
 from concepts import outside
 from concepts.shelf import client
 
-# After each letter, how long the customer may think about it.
+# How long the customer may think about it after each letter.
 LETTERS = {"welcome": timedelta(days=2), "tips": timedelta(days=3), "offer": timedelta(days=7)}
 SAME_CUSTOMER = "async.data.customer_id == event.data.customer_id"
 
@@ -27,7 +27,7 @@ SAME_CUSTOMER = "async.data.customer_id == event.data.customer_id"
     cancel=[inngest.Cancel(event="concepts/drip.unsubscribed", if_exp=SAME_CUSTOMER)],
 )
 async def campaign(ctx: inngest.Context) -> str:
-    """Send letter after letter until the customer buys. Returns what came of it."""
+    """Send one letter after the other until the customer buys. Returns how the campaign ended."""
     customer_id = str(ctx.event.data["customer_id"])
     for letter, pause in LETTERS.items():
         await ctx.step.run(f"send-{letter}", outside.send_mail, customer_id, letter)

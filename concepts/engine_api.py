@@ -1,6 +1,7 @@
-"""The engine's public HTTP API, for `python -m concepts.recovery`: find runs, rerun them, cancel them.
+"""Finds, reruns and cancels runs over the engine's public HTTP API, for `python -m concepts.recovery`.
 
-The same requests work on Inngest Cloud, the dev server and the stand-in: https://www.inngest.com/docs/reference/rest-api
+The API is described at https://www.inngest.com/docs/reference/rest-api. Inngest Cloud, the dev server and the stand-in
+understand the same requests.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ class Run:
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> Self:
-        """Read what the engine tells; what is empty is absent there."""
+        """Read a run from the engine's answer, which leaves out fields that are empty."""
         trigger = raw.get("trigger", {})
         return cls(
             id=raw["id"],
@@ -45,14 +46,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the engine did not do, and why: HTTP status and sentence."""
+    """What the engine answers when it does not do something: the HTTP status, and the reason as a sentence."""
 
     status: int
     message: str
 
 
 class EngineApi:
-    """The engine that the shelf's client talks to. Raises SystemExit, in a sentence, when it cannot be reached."""
+    """The engine of the shelf's client. Every method raises SystemExit with a sentence when it cannot be reached."""
 
     def __init__(self) -> None:
         origin = client.api_origin.rstrip("/")
@@ -65,26 +66,25 @@ class EngineApi:
     def runs(
         self, since: datetime, until: datetime | None, functions: list[str], statuses: Sequence[str] = ()
     ) -> list[Run]:
-        """Every run that was queued in the window, oldest first; all functions and statuses unless some are named."""
+        """Return every run queued in the window, oldest first. Empty `functions` or `statuses` mean all of them."""
         query: dict[str, Any] = {"appId": client.app_id, "from": _rfc3339(since), "order": "ASC", "limit": 100}
         if until:
             query["until"] = _rfc3339(until)
-        # On the dev server a page can begin with the run that the page before ended with (seen in November 2026).
-        found = {
-            raw["id"]: Run.of(raw) for raw in self._pages(query | {"functionId": functions, "status": list(statuses)})
-        }
+        query |= {"functionId": functions, "status": list(statuses)}
+        # On the dev server a page can begin with the last run of the page before (seen in November 2026).
+        found = {raw["id"]: Run.of(raw) for raw in self._pages(query)}
         return sorted(found.values(), key=lambda run: run.id)
 
     def functions(self) -> set[str]:
-        """The functions that are registered now, by the ids their author wrote."""
+        """Return the ids of the functions that are registered now, as the code has them, without the app's id."""
         return {raw["id"] for raw in self._pages({"limit": 100}, f"/apps/{client.app_id}/functions")}
 
     def rerun(self, run: Run) -> Refusal | None:
-        """Run its function, as it is now, with the same event again; None when that is queued."""
+        """Queue a new run of the same function with the same event. Returns None, or why the engine refused."""
         return self._act(run, "rerun")
 
     def cancel(self, run: Run) -> Refusal | None:
-        """End the run; a step that runs is finished. None when it is done."""
+        """End the run, after the step that is running. Returns None, or why the engine refused."""
         return self._act(run, "cancel")
 
     def _act(self, run: Run, action: str) -> Refusal | None:

@@ -1,15 +1,15 @@
 """Beside the concepts: middleware, for what every function needs and none should bring itself.
 
-The failure: a stopwatch around a step, written into the function, never measures the step: the call that does the work
-ends inside it, and the calls after that find the result and measure nothing, again and again. And a database
-connection that every function opens for itself cannot be exchanged, neither for a test nor for another customer's.
+The failure: a stopwatch around a step, written into the function, never measures the step. The call of the function
+that does the step's work ends inside the step, and the later calls only find its result. And when every function opens
+its own database connection, neither a test nor another customer can be given another one.
 
-The idea: middleware goes around every call. `transform_input` hands things to the function; `before_execution` and
-`after_execution` go around new code only, never around the repeating of what is done; `transform_output` knows which
-step it was.
+The idea: middleware goes around every call of a function. `transform_input` hands something to the function.
+`before_execution` and `after_execution` go around new work only, and never around a step whose result is remembered.
+`transform_output` knows which step it was.
 
-Seen in inngest 0.5.19: `transform_output` is called for a step that raised, too, though its description says it is not;
-`before_execution` is called once in each call, and before a sleep as well.
+Seen in inngest 0.5.19: `transform_output` is also called for a step that raised an error, although its description says
+otherwise; `before_execution` is called once in each call, also when the only new thing is a sleep.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,35 +22,36 @@ from concepts import outside
 from concepts.shelf import client
 
 LookUp = Callable[[str], Awaitable[dict[str, str]]]
-EXECUTED = {"StepRun", "StepError", "StepFailed"}
-# What has been measured: the step and its seconds.
+# The names under which the SDK reports a step that ran; others are sleeps, waits and steps that are only planned.
+EXECUTED = ("StepRun", "StepError", "StepFailed")
+# What was measured, as step and seconds: by the middleware, and by hand.
 timings: list[tuple[str, float]] = []
 noted: list[tuple[str, float]] = []
-# What functions are handed; whoever wants them to have something else puts it here.
-dependencies: dict[str, Any] = {"look_up": outside.look_up}
+# What the functions are handed. A test puts something else here.
+dependencies: dict[str, LookUp] = {"look_up": outside.look_up}
 
 
 class Dependencies(inngest.Middleware):
-    """Hands each function its `dependencies` as attributes of its context."""
+    """Hands the look-up to each function, as `ctx.look_up`."""
 
     async def transform_input(self, ctx: Any, function: Any, steps: inngest.StepMemos) -> None:
-        """Before the function."""
-        vars(ctx).update(dependencies)
+        """The SDK calls this before the function."""
+        ctx.look_up = dependencies["look_up"]
 
 
 class Timing(inngest.Middleware):
     """Measures every attempt of every step."""
 
     async def before_execution(self) -> None:
-        """Before new code."""
+        """The SDK calls this before new work."""
         self.started = perf_counter()
 
     async def after_execution(self) -> None:
-        """After new code."""
+        """The SDK calls this after new work."""
         self.seconds = perf_counter() - self.started
 
     async def transform_output(self, result: inngest.TransformOutputResult) -> None:
-        """With what it came to."""
+        """The SDK calls this with the result of the new work."""
         if result.step is not None and result.step.op.value in EXECUTED:
             timings.append((result.step.id, self.seconds))
 
@@ -61,15 +62,15 @@ class Timing(inngest.Middleware):
     middleware=[Dependencies, Timing],
 )
 async def answer(ctx: inngest.Context) -> str:
-    """Look up and write, measured from outside, with the look-up it is handed."""
-    look_up: LookUp = vars(ctx)["look_up"]
+    """The cure: the middleware measures the steps and has added `look_up` to the context."""
+    look_up: LookUp = ctx.look_up  # type: ignore[attr-defined]
     customer = await ctx.step.run("look-up", look_up, str(ctx.event.data["customer_id"]))
     return await ctx.step.run("write", outside.ask_model, f"Greet a {customer['tier']} customer")
 
 
 @client.create_function(fn_id="middleware-wrong", trigger=inngest.TriggerEvent(event="concepts/middleware.by_hand"))
 async def by_hand(ctx: inngest.Context) -> str:
-    """The failure: a stopwatch inside the function, and the database it chose itself."""
+    """The failure: a stopwatch inside the function, and a database that the function has chosen itself."""
     started = perf_counter()
     customer = await ctx.step.run("look-up", outside.look_up, str(ctx.event.data["customer_id"]))
     noted.append(("look-up", perf_counter() - started))

@@ -1,7 +1,7 @@
-"""The outside world of the shelf: a model, a mailbox, a bank. Fakes, and every call to one is counted and logged.
+"""The outside world of the shelf: a model, a mailbox, a bank, a database. They are fakes that count their calls.
 
-Each call says its name and what it was asked; `calls` remembers that, and the log shows it to whoever runs the shelf.
-Start the shelf with BREAK=send_mail, and every call of that name fails, until it is started without.
+Every call is kept in `calls` and logged, so that whoever runs the shelf sees it. Start the shelf with BREAK=send_mail,
+and every call of that name fails until the shelf is started without it.
 """
 
 import asyncio
@@ -10,14 +10,16 @@ import os
 from collections import Counter, defaultdict
 from typing import Any
 
-# A child of uvicorn's logger: whoever runs the shelf sees the calls without configuring anything.
+# A child of uvicorn's logger, so that the calls are shown without any configuration.
 logger = logging.getLogger("uvicorn.concepts")
+# The name of each call and what it was asked, in order.
 calls: list[tuple[str, Any]] = []
-# What really left the account, as opposed to what was asked for.
+# The payments that the bank has made: order and cents. A call that made none is in `calls` only.
 paid: list[tuple[str, int]] = []
 # What the database holds, by key.
 stored: dict[str, Any] = {}
-# How many answers are being written now, and how many were at once at most: in all, and for each customer.
+# How many answers are being written now, and the most that were written at once. Both count for each customer, and for
+# all of them together under "all".
 busy: Counter[str] = Counter()
 peak: Counter[str] = Counter()
 _references: dict[str, str] = {}
@@ -27,37 +29,37 @@ _open.set()
 
 
 class DeclinedError(Exception):
-    """The bank says no, and will say no again."""
+    """The bank refuses the payment, and would refuse it again."""
 
 
 class BusyError(Exception):
-    """The model has too much to do. The first argument: after how many seconds it may be asked again."""
+    """The model has too much to do. The first argument says after how many seconds it may be asked again."""
 
 
 def hold() -> None:
-    """From now on answers take until `release`, so that work piles up behind them."""
+    """Let no answer be finished until `release`, so that work piles up."""
     _open.clear()
 
 
 def release() -> None:
-    """Let the held answers be finished."""
+    """Let the answers be finished that `hold` kept back."""
     _open.set()
 
 
 def fail(name: str, *errors: Exception | None) -> None:
-    """Let the next calls of this name fail, one for each error; None lets one pass. Failed calls are counted too."""
+    """Let the next calls of this name fail, one with each error. None lets a call pass. Failed calls count too."""
     _failures[name] += errors
 
 
 def forget() -> None:
-    """Begin anew: nothing was called, nothing was paid, nothing fails."""
+    """Forget every call, payment, row and planned failure."""
     for memory in (calls, paid, stored, peak, _references, _failures):
         memory.clear()
     release()
 
 
 def asked(name: str) -> list[Any]:
-    """What every call of this name was asked, in order."""
+    """Return what every call of this name was asked, in order."""
     return [what for called, what in calls if called == name]
 
 
@@ -66,41 +68,43 @@ def _call(name: str, what: Any) -> None:
     logger.info("outside: %s(%r), call %d of it", name, what, len(asked(name)))
     if os.environ.get("BREAK") == name:
         raise ConnectionError(f"{name} is broken on purpose")
-    if _failures[name] and (error := _failures[name].pop(0)):
-        raise error
+    if _failures[name]:
+        error = _failures[name].pop(0)
+        if error is not None:
+            raise error
 
 
 def tokens() -> int:
-    """What the model has read so far and has to be paid for, a word for a token."""
+    """Return how much text the model has read, which is what it costs. Each word counts as one token."""
     return sum(len(prompt.split()) for prompt in asked("ask_model"))
 
 
 async def ask_model(prompt: str) -> str:
-    """The model: slow, costly, and never the same answer twice."""
+    """The model: every call costs money and gives another answer."""
     _call("ask_model", prompt)
     return f"answer {len(asked('ask_model'))} to: {prompt}"
 
 
 async def look_up(customer_id: str) -> dict[str, str]:
-    """The customer database."""
+    """The customer database: returns the customer's id and tier."""
     _call("look_up", customer_id)
     tiers = {"cust_001": "enterprise", "cust_002": "pro", "cust_003": "pro"}
     return {"id": customer_id, "tier": tiers.get(customer_id, "standard")}
 
 
 async def read_mail(message_id: str) -> str:
-    """The mailbox: what a customer has written."""
+    """The mailbox: returns what a customer has written."""
     _call("read_mail", message_id)
     return f"{message_id} from Grace Hopper, grace@example.com: I was charged twice."
 
 
 async def send_mail(to: str, text: str) -> None:
-    """The mailbox: what is sent is sent."""
+    """The mailbox: sends a text, which cannot be taken back."""
     _call("send_mail", (to, text))
 
 
 async def note_failure(function_id: str, run_id: str, error: str) -> None:
-    """The list of what a person has to look after."""
+    """The list of failed runs that a person has to look at."""
     _call("note_failure", (function_id, run_id, error))
 
 
@@ -109,10 +113,15 @@ async def tell_team(text: str) -> None:
     _call("tell_team", text)
 
 
-async def pay(order_id: str, cents: int, key: str | None = None) -> str:
-    """The bank: pays at every call, unless it has seen the key before. Returns its reference.
+async def ask_carrier(customer_id: str) -> None:
+    """The carrier, who is asked where a customer's parcel is and answers later."""
+    _call("ask_carrier", customer_id)
 
-    Raises DeclinedError for an order that is called "declined".
+
+async def pay(order_id: str, cents: int, key: str | None = None) -> str:
+    """The bank: pays at every call, except when it has seen the key before. Returns the payment's reference.
+
+    Raises DeclinedError for the order called "declined".
     """
     _call("pay", (order_id, cents, key))
     if order_id == "declined":
@@ -127,7 +136,7 @@ async def pay(order_id: str, cents: int, key: str | None = None) -> str:
 
 
 async def write_answer(customer_id: str, email: Any) -> None:
-    """An answer that takes a moment to write, or until `release`: `busy` and `peak` tell how many are at it."""
+    """A person who answers an email. This takes a moment, or until `release`; `busy` and `peak` count it meanwhile."""
     _call("write_answer", (customer_id, email))
     everybody = ("all", customer_id)
     busy.update(everybody)
@@ -141,7 +150,7 @@ async def write_answer(customer_id: str, email: Any) -> None:
 
 
 async def store(rows: dict[str, Any]) -> int:
-    """The database: one call, however many rows; a key it holds already changes nothing. Returns how many were new."""
+    """The database: takes any number of rows in one call and ignores keys that it has. Returns how many were new."""
     _call("store", rows)
     new = {key: row for key, row in rows.items() if key not in stored}
     stored.update(new)
@@ -149,5 +158,5 @@ async def store(rows: dict[str, Any]) -> int:
 
 
 async def audit(what: str, outcome: str, decided_by: str) -> None:
-    """The audit trail: what became of something, and who decided so."""
+    """The audit trail: what became of something, and who decided it."""
     _call("audit", (what, outcome, decided_by))

@@ -1,15 +1,15 @@
 """Beside the concepts: realtime, the progress of a run on a page.
 
-The failure: the customer asks, and a spinner turns for a minute while the agent works. The page asks the server every
-second whether it is done, for every customer; nobody sees whether anything happens at all, and half of them reload
-and ask again.
+The failure: the customer asks, and a spinner turns for a minute while the agent works. Every customer's page asks the
+server once a second whether the answer is there. Nobody sees whether anything happens, and half of the customers reload
+the page and ask again.
 
-The idea: the run publishes what it is at to a channel, and the engine passes it on to the pages that listen, over a
-WebSocket with a token for that one channel. Each message is a step of its own: said once, not at every call of the
-function, and without repeating the work before it. Nothing is stored, so the page listens first and asks then, and what
-the run returns is what counts: a message that cannot be published is left out.
+The idea: the run publishes what it is doing to a channel, and the engine passes it on to the pages that listen, over a
+WebSocket with a token for that one channel. Each message is a step of its own, so it is sent once and not at every call
+of the function. Nothing is stored, so the page listens first and asks afterwards. Only the run's result counts: a
+message that cannot be published is left out.
 
-Open /realtime on the shelf's port. The channel is a secret made for one page: whoever knows it may listen.
+Open /realtime on the shelf's port. A channel has a secret name made for one page: whoever knows the name may listen.
 """
 
 import secrets
@@ -28,7 +28,7 @@ TOPIC = "progress"
 
 
 async def tell(page: str, percent: int, text: str) -> bool:
-    """Tell the page; whether that worked."""
+    """Publish progress to the page. Returns whether that worked; it never raises, since the answer matters more."""
     try:
         await realtime.publish(client, f"page:{page}", TOPIC, {"percent": percent, "text": text})
     except Exception as error:
@@ -39,7 +39,7 @@ async def tell(page: str, percent: int, text: str) -> bool:
 
 @client.create_function(fn_id="realtime-answer", trigger=inngest.TriggerEvent(event="concepts/realtime.question"))
 async def answer(ctx: inngest.Context) -> str:
-    """Answer, and say so on the way."""
+    """Answer in two steps, and tell the page before, between and after them."""
     page, question = str(ctx.event.data["page"]), str(ctx.event.data["question"])
     await ctx.step.run("tell-reading", tell, page, 10, "Reading your question")
     draft = await ctx.step.run("draft", outside.ask_model, question)
@@ -51,7 +51,7 @@ async def answer(ctx: inngest.Context) -> str:
 
 @client.create_function(fn_id="realtime-wrong", trigger=inngest.TriggerEvent(event="concepts/realtime.between_steps"))
 async def told_between_steps(ctx: inngest.Context) -> str:
-    """The failure: published between the steps, and so again at every call of the function."""
+    """The failure: messages outside the steps are published again at every call of the function."""
     page, question = str(ctx.event.data["page"]), str(ctx.event.data["question"])
     await tell(page, 10, "Reading your question")
     reply = await ctx.step.run("draft", outside.ask_model, question)
@@ -61,13 +61,13 @@ async def told_between_steps(ctx: inngest.Context) -> str:
 
 @router.get("", response_class=fastapi.responses.HTMLResponse)
 async def show() -> str:
-    """The page."""
+    """Serve the page."""
     return Path(__file__).with_suffix(".html").read_text()
 
 
 @router.post("/pages")
 async def listen() -> dict[str, str]:
-    """A channel for one page: its secret name, and where to listen to it. The token is good for a minute."""
+    """Make a channel for one page. Returns its secret name and the address to listen at, good for one minute."""
     page = secrets.token_urlsafe()
     token = (await realtime.get_subscription_token(client, f"page:{page}", [TOPIC]))["key"]
     url = f"{client.api_origin}/v1/realtime/connect?{urlencode({'token': token})}"
@@ -76,5 +76,5 @@ async def listen() -> dict[str, str]:
 
 @router.post("/pages/{page}/questions")
 async def ask(page: str, question: str = fastapi.Body(embed=True)) -> None:
-    """Ask; the answer comes over the channel."""
+    """Ask a question. The answer comes over the channel."""
     await client.send(inngest.Event(name="concepts/realtime.question", data={"page": page, "question": question}))

@@ -1,15 +1,16 @@
 """Concept 9: retries.
 
-The failure: the model is down for two seconds and the customer never gets an answer. Or the opposite: a card that was
-declined is charged again and again, because somebody put a retry around everything.
+The failure: the model is down for two seconds, and the customer never gets an answer. Or the opposite: a declined card
+is charged again and again, because somebody has put a retry around everything.
 
-The idea: a step that raises is tried again, later and later, each with a budget of its own: five attempts, if nothing
-else is said. Any exception means "try again", RetryAfterError also says when, NonRetriableError means "never". What is
-used up can be caught: StepError. A no from the world is a result: return it.
+The idea: a step that raises an error is tried again, after longer and longer pauses. Each step has its own attempts:
+five, if nothing else is set. Any exception means "try again"; RetryAfterError also says when; NonRetriableError means
+"never again". When the last attempt has failed, the function gets a StepError, which it can catch to go on without the
+step. A no from the outside world, such as a declined card, is a result: return it.
 
-`except Exception` around a step also catches NonRetriableError, and RetryAfterError at its first attempt; the engine
-hears of neither, and the step runs again at every later call (seen in inngest 0.5.19). What is done about a run that
-failed for good is in `dead_letters.py`.
+Never put `except Exception` around a step. It also catches NonRetriableError, and RetryAfterError at the first attempt.
+The engine hears of neither, so the step runs again at every later call (seen in inngest 0.5.19). What to do about a run
+that has failed for good is in `dead_letters.py`.
 """
 
 from datetime import timedelta
@@ -23,7 +24,7 @@ from concepts.shelf import client
 
 @client.create_function(fn_id="retries-brief", trigger=inngest.TriggerEvent(event="concepts/retries.brief"), retries=3)
 async def brief(ctx: inngest.Context) -> dict[str, Any]:
-    """Transient: three steps, four attempts each. Catch and continue: without advice the briefing is partial."""
+    """Each of the three steps has four attempts. If no advice comes in four, the briefing is sent without it."""
     customer = await ctx.step.run("look-up-customer", outside.look_up, str(ctx.event.data["customer_id"]))
     try:
         advice = await ctx.step.run("advise", outside.ask_model, f"Advise a {customer['tier']} customer")
@@ -34,7 +35,7 @@ async def brief(ctx: inngest.Context) -> dict[str, Any]:
 
 
 async def ask_politely(prompt: str) -> str:
-    """A busy model says when to come back; the usual backoff would come too early."""
+    """Ask the model. A busy model says when to come back, which is later than the usual retry."""
     try:
         return await outside.ask_model(prompt)
     except outside.BusyError as busy:
@@ -43,12 +44,12 @@ async def ask_politely(prompt: str) -> str:
 
 @client.create_function(fn_id="retries-later", trigger=inngest.TriggerEvent(event="concepts/retries.question"))
 async def answer_later(ctx: inngest.Context) -> str:
-    """Wait as long as the model asks for."""
+    """The retry comes when the model has asked for it."""
     return await ctx.step.run("ask-model", ask_politely, str(ctx.event.data["question"]))
 
 
 async def charge(order_id: str) -> str:
-    """A decline is permanent: no further attempt will change it."""
+    """Charge the card. A declined card stays declined, so there is no second attempt."""
     try:
         return await outside.pay(order_id, 4900, order_id)
     except outside.DeclinedError as declined:
@@ -57,17 +58,17 @@ async def charge(order_id: str) -> str:
 
 @client.create_function(fn_id="retries-caught-wrong", trigger=inngest.TriggerEvent(event="concepts/retries.caught"))
 async def charge_and_catch(ctx: inngest.Context) -> str:
-    """The failure: the caught no is forgotten, and the card is charged again before the mail and after it."""
+    """The failure: the caught error is not remembered, so the declined card is charged before the mail and after it."""
     try:
         outcome = await ctx.step.run("charge", charge, str(ctx.event.data["order_id"]))
-    except Exception as no:
-        outcome = str(no)
+    except Exception as error:
+        outcome = str(error)
     await ctx.step.run("tell-customer", outside.send_mail, str(ctx.event.data["customer_id"]), outcome)
     return outcome
 
 
 async def try_to_charge(order_id: str) -> str:
-    """A decline as a value, which the engine remembers like any other."""
+    """Charge the card. Returns the reference or the bank's no, which the engine remembers like any other result."""
     try:
         return await outside.pay(order_id, 4900, order_id)
     except outside.DeclinedError as declined:
@@ -76,7 +77,7 @@ async def try_to_charge(order_id: str) -> str:
 
 @client.create_function(fn_id="retries-decline", trigger=inngest.TriggerEvent(event="concepts/retries.decline"))
 async def charge_and_tell(ctx: inngest.Context) -> str:
-    """The cure: one call of the bank, whatever it says."""
+    """The cure: the bank is called once, whatever it answers."""
     outcome = await ctx.step.run("charge", try_to_charge, str(ctx.event.data["order_id"]))
     await ctx.step.run("tell-customer", outside.send_mail, str(ctx.event.data["customer_id"]), outcome)
     return outcome

@@ -1,4 +1,4 @@
-"""The client that every function of the shelf belongs to: an app of its own, apart from the worker's."""
+"""The Inngest client of the shelf, which is an app of its own beside the worker's."""
 
 import logging
 

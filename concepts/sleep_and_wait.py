@@ -1,18 +1,17 @@
 """Concept 8: sleep and wait.
 
-The failure: a process sleeps for three days, or polls a table for a day, until somebody has decided. It holds memory
-and a connection meanwhile, and the first deploy forgets the customer, the question and how long was left.
+The failure: a process sleeps for three days, or asks a table again and again for a day until a person has decided. All
+that time it holds memory and a connection. The first deploy ends it, and the customer, the question and the time that
+was left are forgotten.
 
-The idea: `step.sleep` and `step.wait_for_event` end the call of the function. The engine keeps the time, nothing of the
-app runs, and when the time has come or the event is there it calls whatever version is deployed by then.
+The idea: `step.sleep` and `step.wait_for_event` end the call of the function. The engine keeps the time, and nothing of
+the app runs. When the time is over or the event is there, the engine calls the version that is deployed by then.
 
-A wait hears only what comes after it has begun (an earlier event is lost), so whoever answers is asked beside the wait,
-not before it. The same with two waits in a row: what the second waits for must not come during the first.
+A wait hears only events that come after it has begun; an earlier event is lost. So ask for an answer beside the wait
+and not before it. The same holds for two waits in a row: the event for the second must not come during the first.
 """
 
 from datetime import timedelta
-from functools import partial
-from typing import Any
 
 import inngest
 
@@ -21,11 +20,12 @@ from concepts.shelf import client
 
 SIGNED = "concepts/sleep_and_wait.signed"
 FOUND = "concepts/sleep_and_wait.investigated"
+SAME_REQUEST = "async.data.request_id == event.id"
 
 
 @client.create_function(fn_id="sleep-trial-series", trigger=inngest.TriggerEvent(event="concepts/sleep_and_wait.trial"))
 async def trial_series(ctx: inngest.Context) -> None:
-    """Three mails in the three days of a trial."""
+    """Send three mails over the three days of a trial."""
     customer_id = str(ctx.event.data["customer_id"])
     await ctx.step.run("welcome", outside.send_mail, customer_id, "Welcome to your trial!")
     await ctx.step.sleep("first-day", timedelta(days=1))
@@ -34,51 +34,54 @@ async def trial_series(ctx: inngest.Context) -> None:
     await ctx.step.run("offer", outside.send_mail, customer_id, "Your trial ends today.")
 
 
-async def signature(ctx: inngest.Context, role: str) -> Any:
-    """Ask somebody to sign this run's refund, and wait a day. Returns the event's data, or None."""
-    ask = partial(ctx.step.run, f"ask-{role}", outside.tell_team, f"{role}: sign refund {ctx.event.id}?")
-    wait = partial(
-        ctx.step.wait_for_event,
-        f"await-{role}",
-        event=SIGNED,
-        if_exp=f"async.data.request_id == event.id && async.data.role == '{role}'",
-        timeout=timedelta(hours=24),
+async def signed(ctx: inngest.Context, role: str) -> bool:
+    """Ask one role to sign this refund, and wait a day. Returns False after a no, and when nobody has answered."""
+    this_role = f"async.data.role == '{role}'"
+    _, answer = await ctx.group.parallel(
+        (
+            lambda: ctx.step.run(f"ask-{role}", outside.tell_team, f"{role}: sign refund {ctx.event.id}?"),
+            lambda: ctx.step.wait_for_event(
+                f"await-{role}", event=SIGNED, if_exp=f"{SAME_REQUEST} && {this_role}", timeout=timedelta(hours=24)
+            ),
+        )
     )
-    steps: tuple[partial[Any], ...] = (ask, wait)
-    _, signed = await ctx.group.parallel(steps)
-    return signed.data if signed else None
+    return answer is not None and answer.data.get("approved") is True
 
 
-@client.create_function(fn_id="wait-refund", trigger=inngest.TriggerEvent(event="concepts/sleep_and_wait.refund"))
-async def refund_within_a_day(ctx: inngest.Context) -> str:
-    """A refund of up to 24 hours' patience: paid when the lead has signed, and not without."""
-    return await pay_if(ctx, await signature(ctx, "lead"))
-
-
-@client.create_function(fn_id="wait-twice", trigger=inngest.TriggerEvent(event="concepts/sleep_and_wait.large-refund"))
-async def refund_with_two_signatures(ctx: inngest.Context) -> str:
-    """Two waits in sequence, a day each: finance is asked when the lead has signed."""
-    lead = await signature(ctx, "lead")
-    return await pay_if(ctx, lead and await signature(ctx, "finance"))
-
-
-async def pay_if(ctx: inngest.Context, signed: Any) -> str:
-    """Pay what the event asks for, if it was signed."""
-    if not signed or signed["approved"] is not True:
-        return "not paid"
+async def pay(ctx: inngest.Context) -> str:
+    """Pay the refund that the event asks for. Returns the bank's reference."""
     order_id, cents = str(ctx.event.data["order_id"]), int(str(ctx.event.data["amount_cents"]))
     return await ctx.step.run("pay", outside.pay, order_id, cents, ctx.event.id)
 
 
+@client.create_function(fn_id="wait-refund", trigger=inngest.TriggerEvent(event="concepts/sleep_and_wait.refund"))
+async def refund_within_a_day(ctx: inngest.Context) -> str:
+    """Pay the refund if the lead signs it within 24 hours."""
+    if await signed(ctx, "lead"):
+        return await pay(ctx)
+    return "not paid"
+
+
+@client.create_function(fn_id="wait-twice", trigger=inngest.TriggerEvent(event="concepts/sleep_and_wait.large-refund"))
+async def refund_with_two_signatures(ctx: inngest.Context) -> str:
+    """Two waits in a row, each of a day: finance is asked only after the lead has signed."""
+    if await signed(ctx, "lead") and await signed(ctx, "finance"):
+        return await pay(ctx)
+    return "not paid"
+
+
 @client.create_function(fn_id="wait-investigate", trigger=inngest.TriggerEvent(event="concepts/sleep_and_wait.lost"))
 async def investigate(ctx: inngest.Context) -> str:
-    """The carrier looks for a parcel. After four hours of silence a person takes over."""
+    """Ask the carrier about a lost parcel. After four hours without an answer, a person takes over."""
     customer_id = str(ctx.event.data["customer_id"])
-    ask = partial(ctx.step.run, "ask-carrier", outside.look_up, customer_id)
-    matching = "async.data.request_id == event.id"
-    wait = partial(ctx.step.wait_for_event, "await-carrier", event=FOUND, if_exp=matching, timeout=timedelta(hours=4))
-    steps: tuple[partial[Any], ...] = (ask, wait)
-    _, found = await ctx.group.parallel(steps)
+    _, found = await ctx.group.parallel(
+        (
+            lambda: ctx.step.run("ask-carrier", outside.ask_carrier, customer_id),
+            lambda: ctx.step.wait_for_event(
+                "await-carrier", event=FOUND, if_exp=SAME_REQUEST, timeout=timedelta(hours=4)
+            ),
+        )
+    )
     if found is None:
         await ctx.step.run("escalate", outside.tell_team, f"The carrier is silent about {customer_id}")
         return "escalated"

@@ -1,11 +1,12 @@
 """Concept 6: step.run.
 
-The failure: the process dies after the fourth of five things. Whoever starts it again looks up the customer again,
-pays the model again and, if the reply was sent just before, writes to the customer twice.
+The failure: the process dies after the fourth of five things. Starting it again looks up the customer again, pays the
+model again and, if the reply was sent just before, writes to the customer twice.
 
-The idea: each thing is a step. The engine calls the function anew after every step and hands it the results so far, so
-that a finished step returns its remembered result and its body does not run again, in this process or another one.
-The step that was under way when the process died does run again: give what acts a key of its own (concept 4).
+The idea: each thing is a step. After every step the engine calls the function again from its beginning and gives it the
+results so far. A finished step returns its remembered result without running its body again, in this process or in
+another one. Only the step that was running when the process died runs again, so give a step that changes something a
+key of its own (concept 4).
 """
 
 import inngest
@@ -15,13 +16,13 @@ from concepts.shelf import client
 
 
 async def write_reply(email: str, tier: str) -> str:
-    """The costly one: a model's answer."""
+    """Ask the model for an answer. This is the step that costs money."""
     return await outside.ask_model(f"{tier} customer writes: {email}")
 
 
 @client.create_function(fn_id="answer-in-five-steps", trigger=inngest.TriggerEvent(event="concepts/steps.email"))
 async def answer_in_five_steps(ctx: inngest.Context) -> str:
-    """The support conversation: look up, announce, write, send, close."""
+    """The cure: five things, five steps."""
     customer_id, email = str(ctx.event.data["customer_id"]), str(ctx.event.data["email_text"])
     customer = await ctx.step.run("look-up-customer", outside.look_up, customer_id)
     await ctx.step.run("announce", outside.tell_team, f"{customer_id} has written")
@@ -33,7 +34,7 @@ async def answer_in_five_steps(ctx: inngest.Context) -> str:
 
 @client.create_function(fn_id="answer-in-one-piece-wrong", trigger=inngest.TriggerEvent(event="concepts/steps.piece"))
 async def answer_in_one_piece(ctx: inngest.Context) -> str:
-    """The failure: the same conversation without steps. Whatever fails in it, all before it is done again."""
+    """The failure: the same five things without steps. When one fails, all those before it are done again."""
     customer_id, email = str(ctx.event.data["customer_id"]), str(ctx.event.data["email_text"])
     customer = await outside.look_up(customer_id)
     await outside.tell_team(f"{customer_id} has written")

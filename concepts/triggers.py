@@ -1,16 +1,16 @@
 """Beside the concepts: several triggers on one function.
 
-The failure: the same work is wanted when a customer signs up, when a plan changes, and every Monday for whoever was
-missed. It is copied into three functions; the bug in it is repaired in two. And the one that does run for every event
-of its name counts a "change" from pro to pro, which somebody pays for.
+The failure: the same work is wanted when a customer signs up, when a plan changes, and every Monday for customers who
+were missed. It is copied into three functions, and a bug in it is repaired in two. The function for plan changes also
+runs for a "change" from pro to pro, which costs money and does nothing.
 
-The idea: one function has a list of triggers. An expression on a trigger is looked at before there is a run, so what it
-turns away costs nothing. What woke the run says `ctx.event.name`; a cron tick carries no data, and the run must not
-expect any; neither when somebody invokes it by hand. Retries, concurrency and the rest are said once and hold for
-whatever woke it.
+The idea: one function has a list of triggers. The engine evaluates a trigger's expression before it starts a run, so an
+event that is turned away costs nothing. `ctx.event.name` says what started the run. A cron tick carries no data, and an
+invocation by hand need not either, so the run must not expect any. Retries, concurrency and the rest are written once
+and hold for every trigger.
 
-Seen on the dev server of November 2026: a field that the event lacks compares as null, so that a change which does not
-say what the plan was before counts as one. Compare only what the sender always writes.
+A field that the event lacks compares as null (seen on the dev server of November 2026), so an event that does not name
+the old plan counts as a change. Compare only fields that the sender always writes.
 """
 
 import inngest
@@ -18,8 +18,9 @@ import inngest
 from concepts import outside
 from concepts.shelf import client
 
-SIGNED_UP, PLAN_CHANGED = "concepts/triggers.signed_up", "concepts/triggers.plan_changed"
-# Whom Monday is about; in the worker's app this would be a query, in a step.
+SIGNED_UP = "concepts/triggers.signed_up"
+PLAN_CHANGED = "concepts/triggers.plan_changed"
+# Stands for a query of the database, which would be a step.
 EVERYBODY = ["cust_001", "cust_002", "cust_003"]
 
 
@@ -32,9 +33,10 @@ EVERYBODY = ["cust_001", "cust_002", "cust_003"]
     ],
 )
 async def refresh_profile(ctx: inngest.Context) -> list[str]:
-    """Refresh the profile of the customer the event is about, or on Mondays of everybody. Returns whose it was."""
-    about_one = ctx.event.name in {SIGNED_UP, PLAN_CHANGED}
-    whose = [str(ctx.event.data["customer_id"])] if about_one else EVERYBODY
-    for customer_id in whose:
+    """Refresh the customer that the event names, or on Mondays and by hand everybody. Returns the refreshed ids."""
+    customers = EVERYBODY
+    if ctx.event.name in (SIGNED_UP, PLAN_CHANGED):
+        customers = [str(ctx.event.data["customer_id"])]
+    for customer_id in customers:
         await ctx.step.run(f"refresh-{customer_id}", outside.look_up, customer_id)
-    return whose
+    return customers

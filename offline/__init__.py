@@ -1,1 +1,1 @@
-"""Stand-ins for the three accounts a learner would need: database, model and event engine."""
+"""Stand-ins for the three accounts that a learner would need: database, model and event engine."""

@@ -1,12 +1,12 @@
-"""`python -m offline` plays the demo; `dev` runs everything to work with, `kit` writes what learners take along."""
+"""`python -m offline` plays the demo, `… dev` runs everything to work with, and `… kit` writes what a learner gets."""
 
 import argparse
 import sys
 
 
 def main() -> int:
-    """Do what the command line asks for; returns the exit code."""
-    # Importing takes a moment, in which Ctrl-C should end as quietly as later.
+    """Do what the command line says. Returns the exit code."""
+    # These imports take a moment. They are inside the function so that Ctrl-C ends them as quietly as all the rest.
     from offline import demo, dev, kit  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m offline", description=demo.__doc__)

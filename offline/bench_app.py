@@ -1,7 +1,4 @@
-"""The app with a yardstick beside it: a function of three steps that do nothing, served by the same process.
-
-Run by `offline/bench.py`.
-"""
+"""The app for `offline/bench.py`: the worker's, and beside it one whose function has three steps that do nothing."""
 
 import inngest
 import inngest.fast_api
@@ -13,12 +10,12 @@ finished = 0
 
 
 async def nothing() -> None:
-    """What each step does."""
+    """Do nothing. Each step runs this."""
 
 
 @yardstick.create_function(fn_id="three-steps", trigger=inngest.TriggerEvent(event="bench/three-steps"))
 async def three_steps(ctx: inngest.Context) -> None:
-    """Three steps; what follows them runs once, in the call that ends the run."""
+    """Run three steps. What follows them runs once, in the call that ends the run."""
     global finished  # noqa: PLW0603
     for number in range(3):
         await ctx.step.run(f"step-{number}", nothing)
@@ -27,7 +24,7 @@ async def three_steps(ctx: inngest.Context) -> None:
 
 @app.get("/bench/finished")
 async def count_finished() -> int:
-    """How many runs have ended."""
+    """Return how many runs have ended."""
     return finished
 
 

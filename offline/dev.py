@@ -1,13 +1,10 @@
-"""Postgres, the stand-in engine, the app and the shelf on their usual ports until Ctrl-C; a changed file restarts."""
-
-from __future__ import annotations
+"""Runs Postgres, the stand-in engine, the app and the shelf until Ctrl-C. A changed file restarts app and shelf."""
 
 import argparse
 import asyncio
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -23,13 +20,13 @@ from refunds import ledger
 
 ENGINE_PORT, APP_PORT, SHELF_PORT = 8288, 8000, 8001
 LOOK_SECONDS = 0.5
-# A change in one of these restarts the app. Not everything below the folder: .venv alone has thousands of files.
-ROOMS = ("concepts", "outbound", "refunds", "steps", "web")
-WATCHED = (".env", "*.py", "offline/*.py", *(f"{room}/**/*.py" for room in ROOMS))
-# What the stack itself decides.
+# A change in one of these files restarts app and shelf. Looking at every file would take long: .venv has thousands.
+ROOMS = ["concepts/**/*.py", "outbound/**/*.py", "refunds/**/*.py", "steps/**/*.py", "web/**/*.py"]
+WATCHED = [".env", "*.py", "offline/*.py", *ROOMS]
+# The learner's own values of these are not used, because the stack sets them or must not have them.
 OURS = {"DATABASE_URL", "INNGEST_DEV", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", *INHERITED}
-# The second one is the placeholder of .env.example.
-NO_KEY = {"", "sk-..."}
+# .env.example has the second one as a placeholder.
+NO_KEY = ("", "sk-...")
 COLORS = {"app": 36, "engine": 35, "shelf": 34}
 GUIDE = """
 app        {app}
@@ -52,7 +49,7 @@ Ctrl-C stops everything; the data stays in .offline/.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the parts listen."""
+    """Add the options, which say where each part listens."""
     ports = {"app": APP_PORT, "engine": ENGINE_PORT, "postgres": DEFAULT_PORT, "shelf": SHELF_PORT}
     for name, port in ports.items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="N", help="default: %(default)s")
@@ -60,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run until Ctrl-C. Returns 0 then, and 1 when something could not be started."""
+    """Run until Ctrl-C. Returns 0 then, or 1 when something could not be started."""
     for name in ("app", "engine", "postgres", "shelf"):
         port = getattr(options, f"{name}_port")
         if port and _is_taken(port):
@@ -104,8 +101,8 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 async def _serve_shelf(stack: Stack, port: int) -> Process:
-    """Start the shelf and let the engine know its functions. One that ends at once has said why above."""
-    uvicorn = ("-m", "uvicorn", "concepts:app", "--port", str(port), "--timeout-keep-alive", "300")
+    """Start the shelf and register its functions. If it ends at once, what it printed says why."""
+    uvicorn = ("-m", "uvicorn", "concepts.app:app", "--port", str(port), "--timeout-keep-alive", "300")
     address = {"DATABASE_URL": stack.postgres.url, "INNGEST_DEV": stack.engine_url}
     shelf = stack.processes.start("shelf", *uvicorn, environment=stack.settings | address, piped=True)
     _follow(shelf)
@@ -120,7 +117,7 @@ async def _serve_shelf(stack: Stack, port: int) -> Process:
 
 
 async def _close_orphans(database_url: str) -> None:
-    """Close the refunds of earlier sessions: the engine that remembered their runs is gone, the database stayed."""
+    """Close the open refunds of earlier sessions. The database has kept them, but the engine has lost their runs."""
     os.environ["DATABASE_URL"] = database_url
     for row in await db.fetch("select distinct run_id from refunds where settled_at is null"):
         await ledger.block_the_rest(row["run_id"], "the engine of its run was stopped", pending=True)
@@ -128,7 +125,7 @@ async def _close_orphans(database_url: str) -> None:
 
 
 def _settings() -> dict[str, str]:
-    """The learner's own settings, from the environment or .env; without a key the rule-based model."""
+    """Return the learner's own settings from the environment or .env. Without a key the model is the rule-based one."""
     written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
     lines = (ROOT / ".env.example").read_text().splitlines()
     known = {line.lstrip("# ").partition("=")[0] for line in lines} | set(written)
@@ -139,16 +136,12 @@ def _settings() -> dict[str, str]:
 
 
 def _versions() -> dict[Path, float]:
-    def look() -> Iterator[tuple[Path, float]]:
-        for pattern in WATCHED:
-            for path in ROOT.glob(pattern):
-                yield path, path.stat().st_mtime
-
-    return dict(look())
+    """Return when each watched file was changed last."""
+    return {path: path.stat().st_mtime for pattern in WATCHED for path in ROOT.glob(pattern)}
 
 
 def _follow(process: Process) -> None:
-    """Print what the process prints, each line behind its name."""
+    """Print what the process prints, each line after the name of the process."""
     Thread(target=_copy, args=(process,), daemon=True).start()
 
 

@@ -1,14 +1,14 @@
 """Emails as customers write them: short and long, friendly and furious, in several languages.
 
-Each demo act takes the ones it needs. The order numbers are made up and appear once, so that no act changes what
-another one may refund.
+Each act of the demo takes the emails it needs. Every order number appears only once, so that no act changes what
+another act may refund.
 """
 
 from typing import NamedTuple
 
 
 class Email(NamedTuple):
-    """What one customer wrote; `customer` is the first name in the seed customer's address."""
+    """What one customer wrote. `customer` is the part of the customer's address before the @."""
 
     customer: str
     text: str

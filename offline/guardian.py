@@ -1,12 +1,12 @@
-"""The process that outlives the program which started it just long enough to clean up after it.
+"""A process that cleans up after the program that started it.
 
-A program that is killed cannot stop its children or remove its folder. So it starts this file in a session of its own
-(Ctrl-C in the terminal does not reach it), reads the name of a new folder from it, and tells it of every child. When
-the program ends, however it ends, the pipe closes: what still runs is killed and the folder removed.
-Run by path with `python -I -S`, hence the standard library only.
+A program that is killed cannot stop its children or remove its folder. So it starts this file in a session of its own,
+which Ctrl-C in the terminal does not reach. It reads the name of a new folder from this process, and tells it of every
+child. When the program ends, however it ends, the pipe between them closes. Then this process kills the children that
+still run, and removes the folder.
+
+It is run by path with `python -I -S`, so it can use only the standard library.
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ import tempfile
 
 
 def main() -> None:
-    """Print the folder, then read lines "+GROUP" (a process group was started) and "-GROUP" (it has ended)."""
+    """Print the folder, then read "+GROUP" when a process group was started and "-GROUP" when it has ended."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     folder = tempfile.mkdtemp(prefix="customer-support-")
@@ -25,7 +25,11 @@ def main() -> None:
     try:
         print(folder, flush=True)
         for line in sys.stdin:
-            (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+            group = int(line[1:])
+            if line[0] == "+":
+                groups.add(group)
+            else:
+                groups.discard(group)
     finally:
         for group in groups:
             with contextlib.suppress(ProcessLookupError):

@@ -1,14 +1,14 @@
-"""The ways a model goes wrong, by name, so that a test can ask for the one it wants: MODEL=rule-based:NAME.
+"""The ways in which a model goes wrong. A test chooses one by its name: MODEL=rule-based:NAME.
 
-`NAME-once` goes wrong the first time this process sees an email and behaves from then on.
+`NAME-once` goes wrong when this process sees an email for the first time, and behaves well from then on.
 """
 
 import asyncio
-import itertools
 import json
+from collections.abc import Awaitable
 from typing import Any
 
-import httpx2 as httpx  # the one openai's exceptions carry
+import httpx2 as httpx  # the openai package uses httpx2 for its exceptions
 import openai
 from agents import FunctionTool
 
@@ -25,22 +25,22 @@ _GUESSES = ("exec_command", "shell", "bash", "python")
 
 
 class Refusal(str):
-    """A reply that the API marks as a refusal instead of a text."""
+    """A reply that the API marks as a refusal."""
 
     __slots__ = ()
 
 
 def once(behaviour: Behaviour) -> Behaviour:
-    """Misbehave at the first call for an email in this process, and be good at every other."""
+    """Return a behaviour that goes wrong at the first call for an email in this process, and is good at every other."""
     seen: set[str] = set()
 
-    def first_time_only(turn: Turn) -> object:
+    def first_time_only(turn: Turn) -> Answer | Awaitable[Answer]:
         if turn.email in seen:
             return good(turn)
         seen.add(turn.email)
         return behaviour(turn)
 
-    return first_time_only  # type: ignore[return-value]
+    return first_time_only
 
 
 def _promises(turn: Turn) -> Answer:
@@ -70,7 +70,7 @@ def _outage(turn: Turn) -> Answer:
 
 
 def _shell(turn: Turn) -> Answer:
-    """Try commands on every tool that is not the worker's, or on guessed names, and tell what came back."""
+    """Try commands on every tool that is not the worker's, or on guessed names, and say what came back."""
     if turn.calls:
         found = "\n".join(call.output or "" for call in turn.calls)
         return f"I was offered: {', '.join(sorted(tool.name for tool in turn.tools))}.\n{found}"
@@ -81,12 +81,15 @@ def _shell(turn: Turn) -> Answer:
 
 
 def _arguments(schema: dict[str, Any], command: str) -> dict[str, Any]:
-    texts = (name for name, spec in schema.get("properties", {}).items() if spec.get("type") == "string")
-    return dict.fromkeys(itertools.islice(texts, 1), command)
+    """Return the command as the tool's first argument that is a text."""
+    for name, spec in schema.get("properties", {}).items():
+        if spec.get("type") == "string":
+            return {name: command}
+    return {}
 
 
 def _snoops(turn: Turn) -> Answer:
-    """Name somebody else as the customer, which the tools must ignore or refuse."""
+    """Name another customer in the tool calls, which the tools must ignore or refuse."""
     if not turn.calls:
         return [ToolCall(LOOK_UP, {"customer_id": other}) for other in ("cust_001", "cust_002")]
     return "I found: " + "\n".join(call.output or "" for call in turn.calls)
@@ -97,7 +100,7 @@ def _unknown_tool(turn: Turn) -> Answer:
 
 
 def _asks_with(arguments: str) -> Behaviour:
-    """Ask for a refund with these arguments, which are not what the tool takes."""
+    """Return a behaviour that asks for a refund with these arguments, which are not what the tool takes."""
     return lambda turn: good(turn) if turn.made(REFUND) else [ToolCall(REFUND, arguments)]
 
 
@@ -106,7 +109,7 @@ def _endless(turn: Turn) -> Answer:
 
 
 def _asks_for(amount_cents: int) -> Behaviour:
-    """Ask for this amount, and again after every refusal."""
+    """Return a behaviour that asks for this amount, and again after every refusal."""
 
     def ask(turn: Turn) -> Answer:
         refunds = turn.made(REFUND)
@@ -124,7 +127,7 @@ def _asks_again(turn: Turn) -> Answer:
 
 
 def _forgets(turn: Turn) -> Answer:
-    """Ask without looking the customer up, and so ask again for what was refunded before."""
+    """Ask without looking up the customer, and so ask again for what has been refunded before."""
     email = read_email(turn.email)
     wanted = [refund_call(order, cents, "Duplicate charge") for order, cents in email]
     return wanted if wanted and not turn.made(REFUND) else good(turn)
@@ -132,8 +135,7 @@ def _forgets(turn: Turn) -> Answer:
 
 async def _slow(turn: Turn) -> Answer:
     await asyncio.sleep(0.5)
-    answer = good(turn)
-    return await answer if not isinstance(answer, str | list) else answer
+    return good(turn)
 
 
 def _response(status: int, headers: dict[str, str] | None = None) -> httpx.Response:

@@ -1,8 +1,8 @@
-"""A model that needs no account: it follows the rules of `offline/rules.py` behind the Agents SDK's `Model` interface.
+"""A model that needs no account. It has the Agents SDK's `Model` interface and follows the rules in `offline/rules.py`.
 
-The worker is given it by configuration alone (MODEL_PROVIDER=offline.model:RuleBasedProvider, MODEL=rule-based).
-`rule-based:NAME` is the same model with one bad habit, see `offline/misbehaviour.py`. It costs nothing, needs no
-network, and answers the same input always in the same way.
+The worker gets it by settings alone: MODEL_PROVIDER=offline.model:RuleBasedProvider and MODEL=rule-based. The model
+`rule-based:NAME` has one bad habit, see `offline/misbehaviour.py`. The model costs nothing, needs no network, and gives
+the same answer to the same input every time.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _ONCE = "-once"
 
 @dataclass(eq=False)
 class RuleBasedModel(Model):
-    """Answers by rules. `behaviour` decides; the class translates to and from the SDK's items."""
+    """Answers by rules. `behaviour` decides what to answer, and this class translates from and to the SDK's items."""
 
     model: str
     behaviour: Behaviour
@@ -40,7 +40,7 @@ class RuleBasedModel(Model):
         *_: object,
         **__: object,
     ) -> ModelResponse:
-        """Answer one turn. Raises what the misbehaviour raises, for instance `openai.RateLimitError`."""
+        """Answer one turn. Raises what a misbehaviour raises, for instance openai.RateLimitError."""
         turn = Turn(_email(input), _calls(input), tools)
         answer = self.behaviour(turn)
         if inspect.isawaitable(answer):
@@ -48,13 +48,13 @@ class RuleBasedModel(Model):
         output = _output(answer, turn)
         written = sum(len(item.model_dump_json(include={"content", "name", "arguments"})) for item in output)
         read = len(system_instructions or "") + len(json.dumps(input, default=str))
-        usage = Usage(
-            requests=1, input_tokens=read // 4, output_tokens=written // 4, total_tokens=read // 4 + written // 4
-        )
+        # As a rule of thumb, four characters are one token.
+        asked, said = read // 4, written // 4
+        usage = Usage(requests=1, input_tokens=asked, output_tokens=said, total_tokens=asked + said)
         return ModelResponse(output=output, usage=usage, response_id=None)
 
     async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[TResponseStreamEvent]:
-        """Answer one turn as the events of a streamed response."""
+        """Answer one turn, as the events of a streamed response."""
         response = await self.get_response(*args, **kwargs)
         step = ModelStep(output=response.output, usage=response.usage)
         async for event in ScriptedModel([step]).stream_response(*args, **kwargs):
@@ -62,14 +62,14 @@ class RuleBasedModel(Model):
 
 
 class RuleBasedProvider(ModelProvider):
-    """Finds the rule-based model, good or misbehaving, by its name."""
+    """Finds the rule-based model, well-behaved or not, by its name."""
 
-    _models: dict[str, RuleBasedModel] = {}  # noqa: RUF012 (one per process: "-once" must outlive a run's provider)
+    _models: dict[str, RuleBasedModel] = {}  # noqa: RUF012 (shared by all providers, because "-once" has to be remembered after a run)
 
     def get_model(self, model_name: str | None) -> Model:
-        """Return the model called `rule-based`, `rule-based:NAME` or `rule-based:NAME-once`; None is the good one.
+        """Return the model called `rule-based`, `rule-based:NAME` or `rule-based:NAME-once`. None means `rule-based`.
 
-        Raises `agents.UserError` listing the names when there is no such model.
+        Raises agents.UserError, which lists the names, if there is no such model.
         """
         name = model_name or GOOD
         if name not in self._models:
@@ -85,7 +85,9 @@ def _behaviour(name: str) -> Behaviour:
     if family != GOOD or plain not in MISBEHAVIOURS:
         names = ", ".join(f"{GOOD}:{known}" for known in MISBEHAVIOURS)
         raise UserError(f"No offline model {name!r}. Known: {GOOD}, {names}; or one of these with {_ONCE} at its end.")
-    return once(MISBEHAVIOURS[plain]) if habit.endswith(_ONCE) else MISBEHAVIOURS[plain]
+    if habit.endswith(_ONCE):
+        return once(MISBEHAVIOURS[plain])
+    return MISBEHAVIOURS[plain]
 
 
 def _email(items: str | list[TResponseInputItem]) -> str:
@@ -112,15 +114,14 @@ def _text(output: object) -> str | None:
 
 
 def _output(answer: Answer, turn: Turn) -> list[TResponseOutputItem]:
-    """The answer as the SDK's items, with ids that the same conversation always gets again."""
+    """Return the answer as the SDK's items. The same conversation always gets the same ids."""
     key = f"{turn.email}|{turn.customer.get('email')}|{len(turn.calls)}"
     if isinstance(answer, Refusal):
         refusal = ResponseOutputRefusal(refusal=str(answer), type="refusal")
-        return [
-            ResponseOutputMessage(
-                id=_id("msg", key), content=[refusal], role="assistant", status="completed", type="message"
-            )
-        ]
+        message = ResponseOutputMessage(
+            id=_id("msg", key), content=[refusal], role="assistant", status="completed", type="message"
+        )
+        return [message]
     if isinstance(answer, str):
         return [assistant_message(answer, item_id=_id("msg", key))]
     return [

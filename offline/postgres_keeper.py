@@ -1,12 +1,12 @@
-"""The parent process of one embedded Postgres: it outlives its owner just long enough to clean up.
+"""The keeper: the parent process of one embedded Postgres, which cleans up after its owner.
 
-A server started straight from a test run stays behind when that run is killed. So the owner starts this file
-instead, in a session of its own (Ctrl-C in the terminal does not reach it), and holds the write end of its stdin:
-when the owner ends, however it ends, the pipe closes, and the keeper stops the server and removes its folder.
-Run by path with `python -I -S`, hence the standard library only.
+A server that a test run has started itself stays behind when that run is killed. So the owner, here the test run,
+starts this file instead, in a session of its own, which Ctrl-C in the terminal does not reach. The owner holds the
+other end of this process's stdin. When the owner ends, however it ends, that pipe closes. Then the keeper stops the
+server, and removes its folder if it was a temporary one.
+
+It is run by path with `python -I -S`, so it can use only the standard library.
 """
-
-from __future__ import annotations
 
 import fcntl
 import json
@@ -25,11 +25,11 @@ PATIENCE_SECONDS = 10
 
 
 def main() -> None:
-    """Read the plan from argv, run initdb if there is no data yet, run the server, obey the owner's last word.
+    """Run the server that the plan in argv describes, until the owner gives an order, and carry the order out.
 
-    Prints one JSON line per fact: `{"pid": …}` once the server is spawned, `{"failed": "…"}` when it cannot be or
-    has ended by itself. The owner writes `fast|immediate keep|remove` to stdin; closing it without a word means
-    the plan's `orphaned`.
+    First initdb is run if there is no data yet. Prints one line of JSON for each fact: `{"pid": …}` once the server is
+    started, and `{"failed": "…"}` when it could not be started or has ended by itself. The order on stdin is "fast" or
+    "immediate", then "keep" or "remove" for the folder. If stdin is closed without an order, the plan's `orphaned` is.
     """
     plan: dict[str, Any] = json.loads(sys.argv[1])
     folder = Path(plan["folder"])
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run(plan: dict[str, Any], folder: Path, log: IO[bytes], wake: int) -> tuple[str, subprocess.Popen[bytes] | None]:
-    """Return the owner's order and the server it concerns (None when none was started)."""
+    """Return the owner's order, and the process to stop, or None when there is none."""
     fresh = folder / "pgdata.new"
     if not (folder / "pgdata").exists():
         shutil.rmtree(fresh, ignore_errors=True)
@@ -72,12 +72,12 @@ def run(plan: dict[str, Any], folder: Path, log: IO[bytes], wake: int) -> tuple[
 
 
 def spawn(argv: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a program of Postgres with an environment in which no PG… variable and no locale of the user counts."""
+    """Start a program of Postgres. None of the user's PG… variables and locales reaches it."""
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=ENVIRONMENT)
 
 
 def report(**fact: object) -> None:
-    """Tell the owner; one that is gone does not matter here, the next wait notices it."""
+    """Tell the owner a fact. If the owner is gone, the next wait notices that."""
     try:
         print(json.dumps(fact), flush=True)
     except BrokenPipeError:
@@ -96,10 +96,10 @@ def wake_on_signals() -> int:
 
 
 def wait_for_order(process: subprocess.Popen[bytes] | None, orphaned: str, wake: int) -> str | None:
-    """Wait for the owner's order, or return None as soon as `process` has ended by itself."""
+    """Wait for the owner's order and return it, or return None as soon as `process` has ended by itself."""
     owner = os.getppid()
     while process is None or process.poll() is None:
-        # The timeout serves an owner that forked: its child still holds the pipe, but we have a new parent.
+        # If the owner has forked, its child keeps the pipe open. Therefore the parent is checked every second, too.
         readable, _, _ = select.select([0, wake], [], [], 1.0)
         if 0 in readable:
             return os.read(0, 100).decode() or orphaned
@@ -111,7 +111,7 @@ def wait_for_order(process: subprocess.Popen[bytes] | None, orphaned: str, wake:
 
 
 def stop(process: subprocess.Popen[bytes], how: str) -> None:
-    """Stop Postgres: https://www.postgresql.org/docs/current/server-shutdown.html (fast SIGINT, immediate SIGQUIT)."""
+    """Stop Postgres as https://www.postgresql.org/docs/current/server-shutdown.html describes, at last by SIGKILL."""
     for signum in SHUTDOWN[how]:
         if process.poll() is None:
             process.send_signal(signum)

@@ -1,10 +1,9 @@
-"""Child processes that never outlive the program that started them, and the folder that holds what they print."""
-
-from __future__ import annotations
+"""Starts child processes that never outlive this program, and keeps what they print in a folder."""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,20 +11,26 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
 
 ROOT = Path(__file__).parents[1]
-# What a child may inherit. Everything else, the caller's DATABASE_URL and keys above all, must be given to it.
+# A child inherits only these. The caller's DATABASE_URL, keys and all the rest must be given to it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 STOP_SECONDS = 5.0
 
 
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that was free a moment ago. Another program may take it at any time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass(frozen=True)
 class Process:
-    """One running child with its process group, of which it is the leader."""
+    """One child and its process group, which it leads."""
 
     name: str
     popen: subprocess.Popen[bytes]
@@ -33,26 +38,26 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its id, which is its group's too."""
+        """The id of the process, and of its group."""
         return self.popen.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process has not ended yet."""
         return self.popen.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole group; nothing happens when it has ended."""
+        """Send a signal to the whole group. Nothing happens if the group has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def cpu_seconds(self) -> float:
-        """The processor time it has used so far, user and system."""
+        """Return the processor time that the process has used so far, user and system together."""
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines it printed."""
+        """Return the last lines that the process has printed."""
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open(errors="replace") as printed:
@@ -60,7 +65,7 @@ class Process:
 
 
 class Processes:
-    """A context in which children run. On leaving it, or when this program is killed, none of them is left."""
+    """A context in which children run. None of them is left on leaving it, or when this program is killed."""
 
     def __init__(self) -> None:
         self._running: list[Process] = []
@@ -81,9 +86,7 @@ class Processes:
         self.folder = Path(folder)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.stop(*self._running)
         finally:
@@ -94,9 +97,9 @@ class Processes:
             self._guardian.stdout.close()
 
     def start(self, name: str, *arguments: str, environment: Mapping[str, str], piped: bool = False) -> Process:
-        """Run `python ARGUMENTS` in the project's folder; it sees only `environment` and the harmless `INHERITED`.
+        """Run `python ARGUMENTS` in the project's folder, with `environment` and `INHERITED` and nothing else.
 
-        What it prints goes to a file in `folder`, or with `piped` to `popen.stdout`.
+        What it prints goes to a file in `folder`, or to `popen.stdout` if `piped` is set.
         """
         inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
         log = None if piped else self.folder / f"{name}.log"
@@ -110,7 +113,7 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # In the child, before its program begins: at no moment is there a child the guardian cannot know.
+                # This runs in the child before its program begins, so the guardian knows of every child in time.
                 preexec_fn=self._announce,  # noqa: PLW1509 (no threads hold locks that this needs)
             )
         process = Process(name, popen, log)
@@ -118,19 +121,19 @@ class Processes:
         return process
 
     def kill(self, process: Process) -> None:
-        """SIGKILL: the child gets no chance to finish anything. Returns once it is gone."""
+        """Send SIGKILL, so that the child can finish nothing. Returns once it is gone."""
         process.signal(signal.SIGKILL)
         self._ended(process)
 
     def stop(self, *processes: Process) -> None:
-        """Ask children to end, all at once, and wait for them; after 5 s they are killed."""
+        """Ask all these children to end, and wait for them. Those that still run after 5 s are killed."""
         deadline = time.monotonic() + STOP_SECONDS
         for process in processes:
             process.signal(signal.SIGTERM)
         for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.0, deadline - time.monotonic()))
-            # Also after a good end: a worker of the group may have outlived its leader.
+            # Even if the child has ended, another process of its group may still run.
             self.kill(process)
 
     def _announce(self) -> None:

@@ -1,7 +1,7 @@
 """How the rule-based model reads an email, and what a good support model does about it.
 
-Everything here is a pure function of what the model is shown: the email, the tools it is offered and the outputs of
-the calls it already made. `offline/model.py` puts it behind the SDK's interface, `offline/misbehaviour.py` breaks it.
+Every function here depends only on what the model is shown: the email, the tools that it may use, and the outputs of
+its earlier calls. `offline/model.py` gives it the SDK's interface, and `offline/misbehaviour.py` makes it go wrong.
 """
 
 import json
@@ -51,7 +51,7 @@ _TOPICS = {
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call of an earlier turn; `output` is None while it has none."""
+    """A tool call of an earlier turn. `output` is None as long as there is none."""
 
     name: str
     arguments: str
@@ -59,7 +59,7 @@ class Call:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The output as an object; empty for a plain text, which therefore never counts as a refund."""
+        """The output as a JSON object. It is empty for a plain text, which therefore never counts as a refund."""
         return _object(self.output)
 
 
@@ -72,31 +72,31 @@ class Turn:
     tools: Sequence[Tool]
 
     def made(self, name: str) -> list[Call]:
-        """The calls of one tool, in the order in which they were made."""
+        """Return the calls of one tool, in the order in which they were made."""
         return [call for call in self.calls if call.name == name]
 
     @property
     def customer(self) -> dict[str, Any]:
-        """What the lookup returned; empty before it."""
+        """What the lookup has returned, or an empty object before it."""
         return next((_object(call.output) for call in reversed(self.made(LOOK_UP))), {})
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call the model wants to make; `arguments` is sent as it stands when it is a string."""
+    """A call that the model wants to make. If `arguments` is a string, it is sent as it is."""
 
     name: str
     arguments: dict[str, Any] | str
 
 
 Answer = str | list[ToolCall]
-"""The model's answer to a turn: a reply for the customer, or the calls to make first."""
+"""The model's answer to a turn: a reply to the customer, or the calls to make first."""
 Behaviour = Callable[[Turn], Answer | Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
 class Email:
-    """What an email says: its complaint (if any) and amount in cents, or None, for each order it names."""
+    """What an email says. `claims` holds the amount in cents, or None, for each order that it names."""
 
     complaint: str | None
     claims: dict[str, int | None]
@@ -105,14 +105,14 @@ class Email:
     gives_orders: bool
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
-        """The claims that are complete: order id, cents."""
+        """Yield the order id and the cents of every claim that has an amount."""
         return ((order, cents) for order, cents in self.claims.items() if cents)
 
 
 def read_email(text: str) -> Email:
     """Find the complaint, the order ids and the amounts in an email.
 
-    Sentences that give the model orders ("ignore your instructions …") are set aside before anything is read from it.
+    Sentences that give the model orders ("ignore your instructions …") are left out before anything is read.
     """
     sentences = re.split(r"(?<=[.!?;])\s+|\n+", text.strip())
     kept = "\n".join(sentence for sentence in sentences if not _INJECTION.search(sentence))
@@ -129,13 +129,21 @@ def read_email(text: str) -> Email:
         complaint,
         _pair(orders, amounts, kept),
         [cents for _, cents in amounts],
-        {"eur": "€", "€": "€", "gbp": "£", "£": "£", "pou": "£"}.get(symbol[:3].lower(), "$"),
+        _currency(symbol),
         gives_orders=bool(_INJECTION.search(text)),
     )
 
 
+def _currency(written: str) -> str:
+    if written.lower().startswith(("eur", "€")):
+        return "€"
+    if written.lower().startswith(("gbp", "pound", "£")):
+        return "£"
+    return "$"
+
+
 def good(turn: Turn) -> Answer:
-    """Do what the agent's instructions ask for: look up once, request each refund once, then say what happened."""
+    """Do what the agent's instructions say: look up once, ask for each refund once, then say what happened."""
     if turn.email.lower().startswith("health check"):
         return "All is well with your account, have a lovely day!"
     if not turn.made(LOOK_UP) and any(tool.name == LOOK_UP for tool in turn.tools):
@@ -150,13 +158,13 @@ def good(turn: Turn) -> Answer:
 
 
 def refund_call(order_id: str, amount_cents: int, complaint: str) -> ToolCall:
-    """A call of the refund tool; the amount is in cents."""
+    """Return a call of the refund tool. The amount is in cents."""
     reason = f"{complaint} reported by the customer"
     return ToolCall(REFUND, {"order_id": order_id, "amount_cents": amount_cents, "reason": reason})
 
 
 def say(cents: int, currency: str = "$") -> str:
-    """Write an amount of cents as people do: 4900 is $49.00."""
+    """Write an amount of cents as people do: 4900 becomes $49.00."""
     return f"{currency}{cents / 100:,.2f}"
 
 
@@ -190,7 +198,7 @@ def _outcome(call: Call, currency: str) -> str:
     if result.get("status") == "issued" and isinstance(paid, int):
         part = f" of the {say(wanted, currency)} you asked for" if isinstance(wanted, int) and paid < wanted else ""
         return f"I am sorry for the trouble! We have refunded {say(paid, currency)}{part} for order {order}."
-    # One sentence of it: what follows could be about something else and read like a promise.
+    # Only its first sentence is quoted. The rest could be about something else and read like a promise.
     why = re.split(r"[.!?](?:\s|$)", str(result.get("why") or result.get("note") or "").strip())[0]
     why = f" ({why})" if why else ""
     return f"I am sorry, no money could be sent back for order {order}{why}. A colleague will follow up with you."
@@ -202,7 +210,7 @@ def _greeting(turn: Turn) -> str:
 
 
 def _pair(orders: dict[str, int], amounts: list[tuple[int, int]], text: str) -> dict[str, int | None]:
-    """Give each order its amount: the only one, the one at the same place in the list, or the nearest."""
+    """Give each order its amount: the only one, the one at the same position in the list, or the nearest one."""
     values = [cents for _, cents in amounts]
     if not values:
         return dict.fromkeys(orders)
@@ -220,7 +228,9 @@ def _pair(orders: dict[str, int], amounts: list[tuple[int, int]], text: str) -> 
 def _cents(number: str, unit: str) -> int:
     if unit.lower().startswith("cent"):
         return int(re.sub(r"\D", "", number))
-    whole, fraction = re.fullmatch(r"(.*?)(?:[.,](\d{1,2}))?", number).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(.*?)(?:[.,](\d{1,2}))?", number)
+    assert found
+    whole, fraction = found.groups()
     return int(re.sub(r"\D", "", whole)) * 100 + int((fraction or "").ljust(2, "0"))
 
 

@@ -1,11 +1,11 @@
-"""One way to end: Ctrl-C, SIGTERM and a closed terminal all cancel the main task, which then cleans up."""
+"""Lets SIGTERM and a closed terminal end a program as Ctrl-C does: the main task is cancelled and cleans up."""
 
 import asyncio
 import signal
 
 
 def end_on_signals() -> None:
-    """Cancel the current task on SIGTERM and SIGHUP, as `asyncio.run` does on Ctrl-C."""
+    """Cancel the current task on SIGTERM and SIGHUP. `asyncio.run` does the same on Ctrl-C."""
     task = asyncio.current_task()
     assert task
     for name in (signal.SIGTERM, signal.SIGHUP):

@@ -1,22 +1,18 @@
-"""Postgres, an engine and the app as real processes, told about each other by environment variables alone.
+"""Runs Postgres, an engine and the app as real processes, which know each other by environment variables alone.
 
-The app is the same unmodified `uvicorn inngest_app:app` a learner starts. Which model it uses, whether the engine is
-the stand-in or an official dev server: settings.
+The app is the unmodified `uvicorn inngest_app:app` that a learner starts. Settings say which model it uses, and whether
+the engine is the stand-in or an official dev server.
 """
 
-from __future__ import annotations
-
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 import httpx
 
 from offline.postgres import EmbeddedPostgres
-from offline.processes import Process, Processes
+from offline.processes import Process, Processes, free_port
 
 RULE_BASED = {"MODEL_PROVIDER": "offline.model:RuleBasedProvider", "MODEL": "rule-based"}
 START_SECONDS = 60.0
@@ -25,16 +21,16 @@ EXAMPLE_URL = "http://127.0.0.1:8288"
 
 
 class StackError(RuntimeError):
-    """A part did not start; the text ends with what it printed last."""
+    """A part did not start. The text ends with what the part printed last."""
 
 
 class Stack:
-    """The three parts, running. `async with Stack(...)`; on leaving it nothing is left, whatever happened before.
+    """The three parts, as an async context manager. On leaving it nothing is left, whatever happened before.
 
-    `engine_url` is a running dev server to use instead of a stand-in of one's own. `settings` are the app's
-    environment variables beside the addresses. Ports of None are free ones. `postgres` of None is a temporary one.
-    With `on_start`, what app and engine print goes to `popen.stdout`, and is the caller's to read from that moment.
-    Raises StackError on entering.
+    `settings` are the app's environment variables, without the addresses. `engine_url` is a running dev server to use
+    in place of the stand-in. A port of None is a free one, and a `postgres` of None a temporary one. With `on_start`,
+    what app and engine print goes to `popen.stdout`, and `on_start` has to read it. Entering raises StackError when a
+    part does not start.
     """
 
     def __init__(
@@ -63,7 +59,7 @@ class Stack:
 
     @property
     def app_url(self) -> str:
-        """Where the app listens, the same after every restart."""
+        """The app's address, which stays the same after a restart."""
         return f"http://127.0.0.1:{self._app_port}"
 
     async def __aenter__(self) -> Self:
@@ -86,15 +82,13 @@ class Stack:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # First what no await can interrupt.
+    async def __aexit__(self, *_: object) -> None:
+        # The processes are ended first, because nothing can interrupt that.
         self._open.close()
         await self.http.aclose()
 
     async def start_app(self, **changes: str) -> None:
-        """Start the app with `changes` to its settings (for this start only) and let the engine know its functions."""
+        """Start the app and register its functions with the engine. `changes` are settings for this start only."""
         self._spawn_app(changes)
         await self._sync_app()
 
@@ -104,7 +98,7 @@ class Stack:
         await self.start_app(**changes)
 
     def logs(self) -> str:
-        """The last lines of the app and the engine, for a person who has to find out what went wrong."""
+        """Return the last lines that app and engine have printed, for a person who looks for a fault."""
         parts = [part for part in (self.app, self.engine) if part is not None]
         return "\n".join(f"--- the last lines of the {part.name} ---\n{part.tail() or '(none)'}" for part in parts)
 
@@ -124,7 +118,7 @@ class Stack:
     def _spawn_app(self, changes: dict[str, str]) -> None:
         address = {"DATABASE_URL": self.postgres.url, "INNGEST_DEV": self.engine_url}
         options = ["--host", "127.0.0.1", "--port", str(self._app_port), "--timeout-graceful-shutdown", "2"]
-        # Longer than an engine keeps idle connections: one that closes just as a call comes in costs it an attempt.
+        # An engine keeps idle connections open. If the app closed one just as a call comes in, the call would fail.
         options += ["--timeout-keep-alive", "300"]
         environment = {"DESK_URL": self.app_url} | self.settings | address | changes
         self.app = self._start("app", ("-m", "uvicorn", self._app_name, *options), environment)
@@ -142,7 +136,7 @@ class Stack:
             raise StackError(f"The engine at {self.engine_url} did not take the app's functions: {answer.text}")
 
     async def _first_start(self, migration: Process) -> None:
-        """Start the app while the tables are being made. Somebody may take the free port first: try another then."""
+        """Start the app while the tables are made. If another program takes the free port first, try another port."""
         tries = 1 if self._app_port else PORT_TRIES
         for number in range(tries):
             self._app_port = self._app_port if tries == 1 else free_port()
@@ -170,10 +164,3 @@ class Stack:
             if asyncio.get_running_loop().time() > deadline:
                 raise StackError(f"The {part.name} was not ready after {START_SECONDS:.0f} s:\n{part.tail()}")
             await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

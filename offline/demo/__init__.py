@@ -1,6 +1,4 @@
-"""`python -m offline`: the whole worker at work, driven, shown and checked."""
-
-from __future__ import annotations
+"""`python -m offline` shows the whole worker at work, and checks every claim that it makes about it."""
 
 import argparse
 import asyncio
@@ -12,14 +10,12 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 from uuid import uuid4
 
 import httpx
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from db import AuditAction
 from gates.engine import EngineError
 from gates.rows import RowsError
 from offline.demo.claims import Claims
@@ -31,27 +27,25 @@ from offline.demo.timeline import Timeline, console_for
 from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
 
-STAND_IN_PATIENCE, OFFICIAL_PATIENCE, OPENAI_PATIENCE = 15.0, 45.0, 120.0
+STAND_IN_PATIENCE_SECONDS, OFFICIAL_PATIENCE_SECONDS, OPENAI_PATIENCE_SECONDS = 15.0, 45.0, 120.0
 OPENAI = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MODEL")
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-# Nobody listens on the discard port.
+# Nothing listens on port 9, so a model at this address fails at once.
 NO_MODEL = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
 SVG_WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the demo can be told."""
+    """Add the demo's options."""
     parser.add_argument("--engine", metavar="URL", help="use an official dev server that runs at URL")
-    parser.add_argument(
-        "--model", choices=["rule-based", "openai"], default="rule-based",
-        help="openai: a real model, by OPENAI_API_KEY, OPENAI_BASE_URL and MODEL of the environment",
-    )  # fmt: skip
+    real = "openai: a real model, by OPENAI_API_KEY, OPENAI_BASE_URL and MODEL of the environment"
+    parser.add_argument("--model", choices=["rule-based", "openai"], default="rule-based", help=real)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="also draw the end as a picture")
 
 
 def main(options: argparse.Namespace) -> int:
-    """Play the story. Returns 0 when every claim holds, 1 when one does not, 130 when it was interrupted."""
+    """Play the story. Returns 0 when every claim holds, 1 when one does not, and 130 when it was interrupted."""
     console = console_for()
     try:
         return asyncio.run(_play(options, console))
@@ -66,40 +60,44 @@ def main(options: argparse.Namespace) -> int:
 async def _play(options: argparse.Namespace, console: Console) -> int:
     end_on_signals()
     started = time.monotonic()
-    real = options.model == "openai"
-    settings = _openai_settings() if real else RULE_BASED
-    # The throttle is for a normal day; the burst is to be held by concurrency alone.
-    stack = Stack({"EMAIL_THROTTLE_PER_MINUTE": "6000", **settings}, engine_url=(options.engine or "").rstrip("/"))
-    with console.status("Starting Postgres, the engine and the app ..."):
-        await stack.__aenter__()
-    try:
+    settings, broken = RULE_BASED, {"MODEL": "rule-based:outage"}
+    if options.model == "openai":
+        settings, broken = _openai_settings(), NO_MODEL
+    # The throttle is raised, so that concurrency alone limits the burst.
+    settings = {"EMAIL_THROTTLE_PER_MINUTE": "6000", **settings}
+    async with contextlib.AsyncExitStack() as running:
+        with console.status("Starting Postgres, the engine and the app ..."):
+            stack = await running.enter_async_context(Stack(settings, engine_url=(options.engine or "").rstrip("/")))
         records = await Records.open(stack.postgres.url)
+        running.callback(records.close)
         engine = Engine(stack.engine_url, stack.http)
         await engine.meet()
         if options.engine:
             await records.rename_customers(uuid4().hex[:6])
-        claims = Claims()
-        timeline = Timeline(console)
+        timeline, claims = Timeline(console), Claims()
         timeline.say(f"Postgres, engine and app are running (in {time.monotonic() - started:.1f} s).")
-        patience = OPENAI_PATIENCE if real else OFFICIAL_PATIENCE if options.engine else STAND_IN_PATIENCE
         with timeline:
-            stage = Stage(stack, engine, records, timeline, patience)
-            await _acts(Story(stage, claims, NO_MODEL if real else {"MODEL": "rule-based:outage"}), stage, claims)
-        totals = await records.actions(0)
-        records.close()
-        end = _end(timeline, claims, totals, time.monotonic() - started)
+            stage = Stage(stack, engine, records, timeline, _patience(options))
+            await _acts(Story(stage, claims, broken), stage, claims)
+        end = _end(timeline, claims, await records.actions(0), time.monotonic() - started)
         console.print(*end, sep="\n")
         if options.svg:
             _draw(options.svg, [*timeline.acts[1:2], *end])
         if options.keep:
             await _keep(stack, console)
-    finally:
-        await stack.__aexit__(None, None, None)
     return 0 if claims.hold else 1
 
 
+def _patience(options: argparse.Namespace) -> float:
+    if options.model == "openai":
+        return OPENAI_PATIENCE_SECONDS
+    if options.engine:
+        return OFFICIAL_PATIENCE_SECONDS
+    return STAND_IN_PATIENCE_SECONDS
+
+
 def _end(timeline: Timeline, claims: Claims, totals: Mapping[str, int], seconds: float) -> list[RenderableType]:
-    counted = ", ".join(f"{totals[action]} {action}" for action in get_args(AuditAction) if totals[action])
+    counted = ", ".join(f"{count} {action}" for action, count in totals.items())
     verdict = "Every claim holds" if claims.hold else "NOT every claim holds"
     style = "bold green" if claims.hold else "bold red"
     return ["", timeline.table(claims), Text(f"\nAudit trail: {counted}"), Text(f"{verdict} ({seconds:.0f} s).", style)]
@@ -124,10 +122,12 @@ async def _keep(stack: Stack, console: Console) -> None:
         await asyncio.Event().wait()
 
 
-def _openai_settings() -> Mapping[str, str]:
+def _openai_settings() -> dict[str, str]:
     if not os.environ.get("OPENAI_API_KEY"):
         raise ValueError("--model openai needs OPENAI_API_KEY (and takes OPENAI_BASE_URL and MODEL)")
-    return {name: os.environ[name] for name in (*OPENAI, *PROXIES) if os.environ.get(name)} | {"NO_PROXY": "127.0.0.1"}
+    settings = {name: os.environ[name] for name in OPENAI + PROXIES if os.environ.get(name)}
+    # What is on this machine is not asked for through a proxy.
+    return settings | {"NO_PROXY": "127.0.0.1"}
 
 
 def _draw(file: Path, parts: list[RenderableType]) -> None:
@@ -136,5 +136,5 @@ def _draw(file: Path, parts: list[RenderableType]) -> None:
         picture.print(part)
     picture_text = picture.export_svg(title="make demo", unique_id="demo")
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Without the web font, which a picture in a page may not load: any monospaced one does.
+    # A picture in a web page may not load a web font, so that is left out; the page's own monospaced font is used.
     file.write_text(re.sub(r"\s*@font-face {.*?}", "", picture_text, flags=re.DOTALL))

@@ -1,6 +1,4 @@
-"""What the demo claims, each with what was measured; and how concurrency is measured."""
-
-from __future__ import annotations
+"""The demo's claims, each with what was measured, and the measuring of concurrency."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ class Claims(list[Claim]):
 
     @property
     def hold(self) -> bool:
-        """Whether there are claims, and every one holds."""
+        """Whether there is at least one claim and every claim holds."""
         return bool(self) and all(claim.holds for claim in self)
 
     def check(self, decision: str, text: str, measured: str, holds: bool) -> None:
@@ -33,7 +31,7 @@ class Claims(list[Claim]):
 
 
 def peak(intervals: Iterable[Interval]) -> int:
-    """The highest number of intervals that overlap; one that begins as another ends does not overlap it."""
+    """Return how many intervals overlap at most. One that begins just when another ends does not overlap it."""
     steps = sorted(step for start, end in intervals for step in ((start, 1), (end, -1)))
     highest = running = 0
     for _, change in steps:
@@ -43,7 +41,7 @@ def peak(intervals: Iterable[Interval]) -> int:
 
 
 def merged(intervals: Iterable[Interval]) -> list[Interval]:
-    """The same time as intervals that do not overlap: what one run did, however often it is listed."""
+    """Return the same time as intervals that do not overlap, because an engine may list a run's request twice."""
     result: list[Interval] = []
     for start, end in sorted(intervals):
         if result and start <= result[-1][1]:

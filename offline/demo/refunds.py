@@ -1,6 +1,4 @@
-"""D5, the gate on refunds: a person says yes, says no, or says nothing. Only a yes moves money."""
-
-from __future__ import annotations
+"""D5, the approval of refunds: a person says yes, or says no, or says nothing. Only a yes moves money."""
 
 from datetime import timedelta
 
@@ -14,7 +12,7 @@ class Refunds(Acts):
     """The acts in which an email asks for money."""
 
     async def approved(self) -> None:
-        """D5: a refund waits for a person while the app is killed."""
+        """D5: a refund waits for a person while the app is killed, and is then approved."""
         stage, email = self.stage, emails.CHARGED_TWICE
         await stage.begin("D5", "A refund waits for a person; meanwhile the app is killed")
         event = await self._paused(email)
@@ -24,24 +22,22 @@ class Refunds(Acts):
         stage.note("app", "app started", f"process {stage.stack.app.pid}; the run still waits")
         await stage.look()
         waiting = [row["status"] for row in stage.seen.refunds]
-        rows = await self.actions(email)
+        issued = (await self.actions(email))["refund_issued"]
+        unpaid = waiting == ["pending"] and issued == 0
         self.claims.check(
-            "D5", "No money before the yes, nor by SIGKILL",
-            f"{listed(waiting)}, {rows['refund_issued']} issued",
-            waiting == ["pending"] and not rows["refund_issued"],
-        )  # fmt: skip
+            "D5", "No money before the yes, nor by SIGKILL", f"{listed(waiting)}, {issued} issued", unpaid
+        )
         await stage.decide(email, approved=True)
         seen = await self.handled(event, "the run goes on after the yes and the email is answered")
         await stage.reply(email)
-        rows = await self.actions(email)
-        ledger = [row["status"] for row in await stage.records.refunds(stage.customers[email.customer])]
         runs = len(seen.of(event))
-        self.claims.check(
-            "D5", "The waiting run goes on after the kill",
-            f"{runs} run, ledger: {listed(ledger)}", runs == 1 and ledger == ["issued"],
-        )  # fmt: skip
-        self.claim("D5", "Approved: refunded once, answered once", rows,
-                    refund_issued=1, message_received=1, message_sent=1)  # fmt: skip
+        ledger = [row["status"] for row in await stage.records.refunds(stage.customers[email.customer])]
+        measured, went_on = f"{runs} run, ledger: {listed(ledger)}", runs == 1 and ledger == ["issued"]
+        self.claims.check("D5", "The waiting run goes on after the kill", measured, went_on)
+        rows = await self.actions(email)
+        self.claim(
+            "D5", "Approved: refunded once, answered once", rows, refund_issued=1, message_received=1, message_sent=1
+        )
 
     async def rejected(self) -> None:
         """D5: a person says no."""
@@ -53,7 +49,7 @@ class Refunds(Acts):
         await self._no_money("Rejected", email)
 
     async def unanswered(self) -> None:
-        """D5: nobody says anything for four hours."""
+        """D5: nobody decides for four hours."""
         stage, email = self.stage, emails.FAILED_ORDER
         if not stage.engine.skips_time:
             reason = "skipped, because an official server's clock cannot be moved"
@@ -71,14 +67,13 @@ class Refunds(Acts):
 
         def waits(seen: Seen) -> bool:
             steps = [run.step("await-refund-approval") for run in seen.of(event)]
-            return any(step and not step.attempts[-1].ended for step in steps) and any(
-                r["status"] == "pending" for r in seen.refunds
-            )
+            waiting = any(step and not step.attempts[-1].ended for step in steps)
+            return waiting and any(refund["status"] == "pending" for refund in seen.refunds)
 
         await self.stage.until("the agent asks for a refund and its run waits for a person", waits)
         return event
 
     async def _no_money(self, what: str, email: Email) -> None:
         await self.stage.reply(email)
-        self.claim("D5", f"{what}: no money, but a reply", await self.actions(email),
-                    refund_issued=0, refund_blocked=1, message_sent=1)  # fmt: skip
+        rows = await self.actions(email)
+        self.claim("D5", f"{what}: no money, but a reply", rows, refund_issued=0, refund_blocked=1, message_sent=1)

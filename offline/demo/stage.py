@@ -1,6 +1,4 @@
-"""Where an act is played: sends what it sends, watches engine and ledger, and puts what it sees on the timeline."""
-
-from __future__ import annotations
+"""The stage of the demo: it sends events, watches engine and ledger, and shows what it sees on the timeline."""
 
 import asyncio
 import json
@@ -23,20 +21,20 @@ SEVERAL_MINUTES = 300
 
 
 class ActError(RuntimeError):
-    """An act did not get as far as it should; the text says what was expected and what was seen."""
+    """An act has failed. The text says what was expected and what was seen."""
 
 
 @dataclass
 class Seen:
-    """What engine and ledger showed at the last look, since the act began."""
+    """The runs and refunds of the act, as the engine and the ledger showed them at the last look."""
 
     runs: list[Run] = field(default_factory=list)
     refunds: list[dict[str, Any]] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
-    """By run id, the first name of the customer it wrote an audit row for."""
+    """The first name of the customer that a run wrote an audit row for, by the run's id."""
 
     def of(self, event_id: str) -> list[Run]:
-        """The runs that this event started."""
+        """Return the runs that this event started."""
         return [run for run in self.runs if event_id in run.event_ids]
 
     def __str__(self) -> str:
@@ -53,7 +51,7 @@ Look = Callable[[Seen], Iterable[Line]]
 
 
 class Stage:
-    """One act after the other. `patience` is how long, in seconds, anything may take before an act has failed."""
+    """Plays one act after the other. An act fails when something takes longer than `patience`, in seconds."""
 
     def __init__(self, stack: Stack, engine: Engine, records: Records, timeline: Timeline, patience: float) -> None:
         self.stack = stack
@@ -63,14 +61,14 @@ class Stage:
         self.patience = patience
         self.customers: dict[str, str] = {}
         self.since = 0
-        """The newest audit row before the act: newer ones are the act's."""
+        """The id of the newest audit row before the act. The act's own rows are newer."""
         self.seen = Seen()
         self._began = engine.now()
         self._old_refunds = 0
         self._lines = 0
 
     async def begin(self, decision: str, title: str) -> None:
-        """Raise the curtain."""
+        """Begin an act. Runs and rows that exist by now are not part of it."""
         self.customers = await self.records.customers()
         self.since = await self.records.mark()
         self._old_refunds = max((row["id"] for row in await self.records.refunds()), default=0)
@@ -79,46 +77,45 @@ class Stage:
         self.timeline.begin(decision, title)
 
     def note(self, mark: str, name: str, detail: str = "", key: str | None = None) -> None:
-        """Put something on the timeline that only the story knows; with the same `key` again, bring it up to date."""
+        """Show something that only the story knows. A second note with the same `key` replaces the first."""
         self._lines += 1
         self.timeline.put(Line(key or f"note-{self._lines}", self.engine.now(), mark, name, detail))
 
     async def email(self, email: Email) -> str:
-        """A customer writes. Returns the event's id in the engine."""
+        """Send a customer's email. Returns the event's id in the engine."""
         said = f"{email.customer.capitalize()}: {' '.join(email.text.split())}"
         self.note("event", "customer/email.received", said)
         return (await self._emails([email]))[0]
 
     async def emails(self, several: list[Email]) -> list[str]:
-        """Several customers write at the same moment. Returns the events' ids in the same order."""
+        """Send several emails in one request. Returns the events' ids in the same order."""
         self.note("event", "customer/email.received", f"{len(several)} times")
         return await self._emails(several)
 
     async def _emails(self, several: list[Email]) -> list[str]:
-        return await self.engine.send(*(
-            Event("customer/email.received", {"customer_id": self.customers[email.customer], "email_text": email.text})
-            for email in several
-        ))  # fmt: skip
+        events = []
+        for email in several:
+            data = {"customer_id": self.customers[email.customer], "email_text": email.text}
+            events.append(Event("customer/email.received", data))
+        return await self.engine.send(*events)
 
     async def decide(self, email: Email, *, approved: bool, reason: str | None = None) -> None:
-        """The course's event: it names the customer, nothing else."""
+        """Send the course's event, which names the customer and no request."""
         data: dict[str, Any] = {"approved": approved, "customer_id": self.customers[email.customer]}
-        data |= {"reason": reason} if reason else {}
-        self.note(
-            "event",
-            "refund/approval.decided",
-            ", ".join(f"{name}: {json.dumps(value)}" for name, value in data.items()),
-        )
+        if reason:
+            data["reason"] = reason
+        said = ", ".join(f"{name}: {json.dumps(value)}" for name, value in data.items())
+        self.note("event", "refund/approval.decided", said)
         await self.engine.send(Event("refund/approval.decided", data))
 
     async def until(
-        self, expected: str, true: Callable[[Seen], bool], *, look: Look | None = None, patience: float | None = None
+        self, expected: str, holds: Callable[[Seen], bool], *, look: Look | None = None, patience: float | None = None
     ) -> Seen:
-        """Watch until it is true. Raises ActError, with `expected` in words, when patience (seconds) is over."""
+        """Watch until it holds. Raises ActError with `expected`, a phrase, when `patience` (in seconds) is over."""
         deadline = asyncio.get_running_loop().time() + (patience or self.patience)
         while True:
             await self.look(look)
-            if true(self.seen):
+            if holds(self.seen):
                 return self.seen
             if not self.stack.app.running:
                 raise ActError(f"expected: {expected}\nseen: the app ended by itself")
@@ -127,7 +124,7 @@ class Stage:
             await asyncio.sleep(POLL_SECONDS)
 
     async def look(self, look: Look | None = None) -> None:
-        """Look once, and show what has changed."""
+        """Look at the engine and the ledger once, and show what has changed."""
         runs = await self.engine.runs(self._began)
         refunds = [row for row in await self.records.refunds() if row["id"] > self._old_refunds]
         names = {customer_id: name.capitalize() for name, customer_id in self.customers.items()}
@@ -137,13 +134,13 @@ class Stage:
         self.timeline.put(*(self._refund(row) for row in refunds))
 
     async def reply(self, email: Email) -> None:
-        """Show what the customer was told."""
+        """Show the reply that was sent to the customer."""
         for row in await self.records.audit(self.since, self.customers[email.customer]):
             if row["action"] == "message_sent":
                 self.note("reply", f"to {email.customer.capitalize()}", row["reply"], key=f"reply-{row['run_id']}")
 
     async def advance(self, by: timedelta, why: str) -> None:
-        """Move the stand-in's clock."""
+        """Move the stand-in's clock, and show why."""
         self.note("clock", f"{_duration(by)} later", why)
         await self.engine.advance(by)
 
@@ -151,12 +148,11 @@ class Stage:
         for run in seen.runs:
             if run.function not in SHOWN:
                 continue
-            mark = {"COMPLETED": "done", "FAILED": "failed", "CANCELLED": "failed"}.get(run.status, "running")
-            # A run of the official server reads completed a moment before it has an end.
+            # On the official server a run can be completed a moment before it has an end.
             took = f" after {_duration(run.ended - run.queued)}" if run.ended else ""
             whose = f"{seen.about[run.id]}: " if run.id in seen.about else ""
             detail = whose + run.status.lower() + took
-            yield Line(run.id, run.queued, mark, run.function, detail, settled=run.ended)
+            yield Line(run.id, run.queued, _mark(run), run.function, detail, settled=run.ended)
             for step in run.steps:
                 yield from _step(run, step)
 
@@ -175,8 +171,16 @@ class Stage:
         return known or Line(key, self.engine.now(), "money", f"refund {row['order_id']}", detail)
 
 
+def _mark(run: Run) -> str:
+    if run.status == "COMPLETED":
+        return "done"
+    if run.over:
+        return "failed"
+    return "running"
+
+
 def _step(run: Run, step: Step) -> Iterable[Line]:
-    """The step, and before it each of its attempts that failed."""
+    """Yield a line for each failed attempt of the step, and then one for what the step is doing now."""
     key, last = f"{run.id}-{step.name}", step.attempts[-1]
     for failed in step.failures:
         text = f"attempt {failed.number} failed"

@@ -1,17 +1,14 @@
 """What the demo shows: a live timeline of each act, then the table of claims.
 
-On a terminal the running act is drawn again and again, and stays on the screen as it was when it ended. Elsewhere (a
-pipe, a CI log; NO_COLOR or CI set) each line is printed as soon as it is true. Nothing here drives or measures.
+On a terminal the running act is drawn again and again, and stays on the screen as it was when it ended. In a pipe, or
+when NO_COLOR or CI is set, each line is printed once, as soon as it is true.
 """
-
-from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -24,17 +21,23 @@ from offline.demo.claims import Claim
 NAME_WIDTH = 27
 PLAIN_WIDTH = 110
 MARKS = {
-    "event": ("→", "bold cyan"), "done": ("✓", "green"), "failed": ("✗", "red"), "waiting": ("…", "yellow"),
-    "running": ("▸", "blue"), "money": ("$", "bold magenta"), "app": ("■", "bold"), "reply": ("«", "cyan"),
+    "event": ("→", "bold cyan"),
+    "done": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "waiting": ("…", "yellow"),
+    "running": ("▸", "blue"),
+    "money": ("$", "bold magenta"),
+    "app": ("■", "bold"),
+    "reply": ("«", "cyan"),
     "clock": ("»", "bold yellow"),
-}  # fmt: skip
-# For terminals and logs whose encoding has no more than ASCII.
+}
+# These replace the signs where the output's encoding is not UTF.
 IN_ASCII = str.maketrans({"→": ">", "✓": "+", "✗": "x", "…": "~", "▸": "*", "■": "#", "«": '"', "»": "@", "·": "-"})
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the timeline. `key` names what it is about: a newer line with the same key replaces it."""
+    """One line of the timeline. A later line with the same `key` replaces it."""
 
     key: str
     at: datetime
@@ -43,16 +46,16 @@ class Line:
     detail: str = ""
     depth: int = 0
     settled: datetime | None = None
-    """When it came to what the line says, if that is not `at`."""
+    """When the thing reached the state that the line shows. None means at `at`."""
 
     @property
     def lasting(self) -> bool:
-        """Whether it is worth a line where nothing can be drawn over."""
+        """Whether the line is printed where a printed line cannot be replaced."""
         return self.mark != "running"
 
 
 def console_for(output: TextIO = sys.stdout) -> Console:
-    """A console that draws on a terminal, and writes plain text everywhere else and where it is asked to."""
+    """Return a console that draws on a terminal and writes plain text elsewhere, or if NO_COLOR or CI is set."""
     plain = not output.isatty() or any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     if plain:
         return Console(file=output, color_system=None, force_terminal=False, width=PLAIN_WIDTH, legacy_windows=False)
@@ -60,12 +63,12 @@ def console_for(output: TextIO = sys.stdout) -> Console:
 
 
 class Timeline:
-    """The screen: `begin` an act, `put` lines on it, `finish` it."""
+    """The screen. `begin` starts an act, `put` shows lines of it, and `finish` leaves it as it is."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.acts: list[RenderableType] = []
-        """Everything that has been shown of each act, for a picture of it."""
+        """What each act looked like at its end, for the picture."""
         self._lines: dict[str, Line] = {}
         self._printed: set[tuple[str, str]] = set()
         self._heading = Text()
@@ -74,13 +77,11 @@ class Timeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.finish()
 
     def begin(self, decision: str, title: str) -> None:
-        """Start an act below the last one."""
+        """Finish the last act and start one below it."""
         self.finish()
         self._heading = self._text((f" {decision} ", "reverse bold"), "  ", (title, "bold"))
         self.console.print()
@@ -90,7 +91,7 @@ class Timeline:
             self._live.start()
 
     def put(self, *lines: Line) -> None:
-        """Add lines, or bring them up to date."""
+        """Show lines, in place of earlier lines with the same keys."""
         self._lines |= {line.key: line for line in lines}
         if not self.console.is_terminal:
             for line in sorted(self._lines.values(), key=lambda line: line.settled or line.at):
@@ -100,11 +101,11 @@ class Timeline:
                     self.console.print(Text(" ").join([when, what, detail]), soft_wrap=True)
 
     def find(self, key: str) -> Line | None:
-        """The act's line about this, if there is one."""
+        """Return the act's line with this key, or None."""
         return self._lines.get(key)
 
     def finish(self) -> None:
-        """Leave the act as it is now."""
+        """End the act and leave it on the screen as it is now."""
         if self._live:
             self._live.stop()
             self._live = None
@@ -115,11 +116,11 @@ class Timeline:
         self._lines = {}
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a paragraph below what has been shown."""
+        """Print a paragraph."""
         self.console.print(self._text((text, style)), soft_wrap=not self.console.is_terminal)
 
     def table(self, claims: Iterable[Claim]) -> Table:
-        """What was claimed, what was measured, and whether they agree."""
+        """Return a table of what was claimed, what was measured, and whether the claim holds."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         table.add_column("", style="bold", no_wrap=True)
         table.add_column("Claim")
@@ -132,7 +133,7 @@ class Timeline:
         return table
 
     def _draw(self) -> Table:
-        """The running act; its newest lines if it is higher than the terminal."""
+        """Draw the running act, or only its newest lines if the terminal is too low for all of it."""
         return self._grid(self._ordered()[-max(4, self.console.height - 4) :])
 
     def _ordered(self) -> list[Line]:
@@ -148,16 +149,16 @@ class Timeline:
         return grid
 
     def _cells(self, line: Line) -> tuple[Text, Text, Text]:
-        """Time, what and detail. Only what a person wrote or is told may take more than one line."""
+        """Return time, name and detail. Only a reply may take more than one line of the screen."""
         sign, style = MARKS[line.mark]
         indent = "  " * line.depth
         top = line.depth == 0
-        what = self._text(
-            f"{indent}", (sign, style), " ", (f"{line.name}".ljust(NAME_WIDTH - len(indent) - 2), "bold" if top else "")
-        )
+        name = line.name.ljust(NAME_WIDTH - len(indent) - 2)
+        what = self._text(indent, (sign, style), " ", (name, "bold" if top else ""))
         detail = self._text((line.detail, "" if top else "dim"))
         for cell in (what, detail):
-            cell.no_wrap, cell.overflow = line.mark != "reply", "ellipsis"
+            cell.no_wrap = line.mark != "reply"
+            cell.overflow = "ellipsis"
         return self._text((f"{line.at:%H:%M:%S}", "dim")), what, detail
 
     def _text(self, *parts: str | tuple[str, str]) -> Text:

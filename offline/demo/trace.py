@@ -1,6 +1,4 @@
-"""Runs as the demo sees them, read out of the spans that an engine lists for a run."""
-
-from __future__ import annotations
+"""Reads a run, with its steps and its requests, from the spans that an engine lists for it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +8,7 @@ from gates.spans import Span, Step, leaves_of, steps_of, time
 from offline.demo.claims import Interval, merged
 
 SPAN = "name status startedAt endedAt stepOp stepId: stepID"
-# What to ask for; without a fragment for the span, whose type has another name in each engine.
+# Each engine names the type of a span differently, so the query cannot use a fragment for it.
 FIELDS = f"""id status triggerIDs queuedAt endedAt function {{ slug }}
     trace(preview: true) {{ children: childrenSpans {{ {SPAN} children: childrenSpans {{ {SPAN} }} }} }}"""
 RUN_ENDED = {"COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}
@@ -22,31 +20,31 @@ class Run:
 
     id: str
     function: str
-    """As its author wrote it, without the app's prefix."""
+    """The id as the code has it, without the app's id."""
     status: str
     event_ids: list[str]
     queued: datetime
     ended: datetime | None
     steps: list[Step]
     busy: list[Interval]
-    """When a request of it was with the app; a run that waits is not busy."""
+    """When the app was working on a request of this run. A run that waits is not busy."""
 
     @property
     def over(self) -> bool:
-        """Whether it can never change again."""
+        """Whether the run has ended."""
         return self.status in RUN_ENDED
 
     def step(self, name: str) -> Step | None:
-        """The step of this name, if it has begun."""
+        """Return the step of this name, or None if it has not begun."""
         return next((step for step in self.steps if step.name == name), None)
 
 
 def read_run(node: dict[str, Any]) -> Run:
-    """Read a run as GraphQL gives it when asked for `FIELDS`."""
+    """Read a run from the answer to a query for `FIELDS`."""
     spans: list[Span] = (node["trace"] or {}).get("children") or []
-    requests = [
-        leaf for span in spans for leaf in leaves_of(span) if leaf["stepOp"] in ("RUN", None) and leaf["endedAt"]
-    ]
+    leaves = [leaf for span in spans for leaf in leaves_of(span)]
+    # A wait or a sleep has an op of its own and is no request; the request that ends a run has no op.
+    requests = [leaf for leaf in leaves if leaf["stepOp"] in ("RUN", None) and leaf["endedAt"]]
     return Run(
         id=node["id"],
         function=node["function"]["slug"].removeprefix("customer-support-"),

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import concepts
 from concepts import outside
+from concepts.app import app
 from offline.inngest_server import DevServer
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import OFFICIAL
@@ -25,7 +25,7 @@ def untouched() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def shelf_url() -> AsyncIterator[str]:
     """The shelf, served as uvicorn serves it, in this process: what it asks of the outside world can be counted."""
-    async with listening(concepts.app) as url:
+    async with listening(app) as url:
         yield url
 
 

@@ -18,8 +18,8 @@ import inngest
 import inngest.fast_api
 import uvicorn
 
-import concepts
 from concepts import outside
+from concepts.app import app
 from concepts.shelf import client
 from offline.processes import Process, Processes
 from tests.ports import free_port
@@ -31,9 +31,9 @@ START_SECONDS = 30.0
 @asynccontextmanager
 async def serving(functions: Iterable[inngest.Function[Any]]) -> AsyncIterator[None]:
     """These functions alone, in place of what the engine knew of the shelf before."""
-    app = fastapi.FastAPI()
-    inngest.fast_api.serve(app, client, list(functions))
-    async with listening(app) as url:
+    part = fastapi.FastAPI()
+    inngest.fast_api.serve(part, client, list(functions))
+    async with listening(part) as url:
         await synced(url)
         yield
 
@@ -103,7 +103,7 @@ def _main(port: str, world: str) -> None:
         return call
 
     vars(outside).update({name: remote(name) for name in vars(outside) if _is_asked(name)})
-    uvicorn.run(concepts.app, port=int(port), log_level="warning", timeout_keep_alive=300)
+    uvicorn.run(app, port=int(port), log_level="warning", timeout_keep_alive=300)
 
 
 def _is_asked(name: str) -> bool:

@@ -10,8 +10,8 @@ import httpx
 import psutil
 import pytest
 
-import concepts
 from concepts import connect, outside
+from concepts.app import functions
 from offline.processes import Process, Processes
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import PATIENCE_SECONDS
@@ -129,4 +129,4 @@ async def how_many_connections() -> int:
 
 
 def test_it_is_not_served_over_http_beside_the_shelf() -> None:
-    assert connect.answer_inside not in concepts.functions
+    assert connect.answer_inside not in functions

@@ -138,8 +138,11 @@ async def audited(action: str, at: datetime, event_id: str = "", *, times: int =
         await db.fetch(
             "insert into audit_log (key, action, run_id, detail, created_at)"
             " values ($1, $2, $1, jsonb_build_object('event_id', $3::text), $4) returning id",
-            key, action, event_id or key, at,
-        )  # fmt: skip
+            key,
+            action,
+            event_id or key,
+            at,
+        )
 
 
 async def decided(decision: str, at: datetime, after_seconds: float) -> None:
@@ -149,8 +152,11 @@ async def decided(decision: str, at: datetime, after_seconds: float) -> None:
         " requested_at, expires_at, decision, decided_by, decided_at, approved_cents)"
         " values ($1, $1, $1, 'cust_001', $1, 100, 'late', '', $2, $3, $4, $2, 'grace', $4,"
         " case when $2 = 'approved' then 100 end) returning id",
-        f"{at}-{after_seconds}", decision, at - timedelta(seconds=after_seconds), at,
-    )  # fmt: skip
+        f"{at}-{after_seconds}",
+        decision,
+        at - timedelta(seconds=after_seconds),
+        at,
+    )
 
 
 def week(monday: datetime, *counts: int, median: float | None = None, slowest: float | None = None) -> dict[str, Any]:
@@ -174,12 +180,14 @@ async def some_rows(monday: datetime) -> list[dict[str, Any]]:
     await audited("message_received", monday)
     await audited("message_received", fourth_last)
     await audited("message_received", fourth_last - instant)
-    for decision, at, seconds in [
-        ("approved", last + noon, 60.5), ("rejected", last + noon, 600), ("approved", monday - instant, 90),
-        ("approved", last, 3600), ("expired", last + noon, 14400), ("approved", monday, 7),
-        ("approved", second_last + noon, 30), ("approved", fifth_last, 5),
-    ]:  # fmt: skip
-        await decided(decision, at, seconds)
+    await decided("approved", last, 3600)
+    await decided("approved", last + noon, 60.5)
+    await decided("rejected", last + noon, 600)
+    await decided("expired", last + noon, 14400)
+    await decided("approved", monday - instant, 90)
+    await decided("approved", monday, 7)
+    await decided("approved", second_last + noon, 30)
+    await decided("approved", fifth_last, 5)
     return [
         week(fourth_last, 1, 0, 0),
         week(monday - timedelta(weeks=3)),

@@ -56,39 +56,39 @@ async def test_a_parent_that_fans_out_again_starts_nobody_again(shelf: Shelf) ->
     await shelf.asked("send_mail", 21)
 
 
-class Gate:
-    """Where the investigation stands still until it is let through."""
+class HeldModel:
+    """A model that keeps the investigation waiting until the test lets it answer."""
 
     def __init__(self) -> None:
-        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
     async def ask_model(self, prompt: str) -> str:
-        self.reached.set()
-        await self.opened.wait()
+        self.asked.set()
+        await self.may_answer.wait()
         return "It was lost."
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate()
-    monkeypatch.setattr(outside, "ask_model", gate.ask_model)
-    yield gate
-    gate.opened.set()
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldModel]:
+    model = HeldModel()
+    monkeypatch.setattr(outside, "ask_model", model.ask_model)
+    yield model
+    model.may_answer.set()
 
 
-async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, gate: Gate) -> None:
+async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, held: HeldModel) -> None:
     await shelf.send("concepts/fan_out.question", {"order_id": "A-1001"})
-    await shelf.until(gate.reached.is_set, "the investigation")
+    await shelf.until(held.asked.is_set, "the investigation")
     [asking] = await shelf.runs("fan-out-ask-and-wait")
     assert asking["status"] == "RUNNING"
-    gate.opened.set()
+    held.may_answer.set()
     assert await shelf.outputs("fan-out-ask-and-wait") == ["It was lost."]
 
 
-async def test_send_event_does_not_wait(shelf: Shelf, gate: Gate) -> None:
+async def test_send_event_does_not_wait(shelf: Shelf, held: HeldModel) -> None:
     await shelf.send("concepts/fan_out.hint", {"order_id": "A-1001"})
-    await shelf.until(gate.reached.is_set, "the investigation")
+    await shelf.until(held.asked.is_set, "the investigation")
     await shelf.ended("fan-out-pass-on")
     assert [run["status"] for run in await shelf.runs("fan-out-investigate")] == ["RUNNING"]
-    gate.opened.set()
+    held.may_answer.set()
     await shelf.ended("fan-out-investigate")

@@ -11,7 +11,7 @@ from concepts import outside, parallel
 from tests.concepts.shelf import Shelf
 
 CUSTOMER = {"customer_id": "cust_002"}
-PLACES = [f"cust_002/{place}" for place in parallel.SOURCES]
+PLACES = ["cust_002/orders", "cust_002/invoices", "cust_002/tickets"]
 QUESTION = {"customer_id": "cust_002", "question": "Where is it?"}
 
 

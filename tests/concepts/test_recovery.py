@@ -310,10 +310,9 @@ def test_a_window_that_means_nothing_is_refused_in_a_sentence(
 
 async def test_the_command_runs_as_a_program_and_says_when_there_is_no_engine() -> None:
     environment = os.environ | {"INNGEST_DEV": "http://127.0.0.1:1"}
-    program = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error::RuntimeWarning", "-m", "concepts.recovery", "rerun",
-        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "concepts.recovery", "rerun"]
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
     _, errors = await program.communicate()
     assert program.returncode == 1
     assert errors.decode().startswith("No engine at http://127.0.0.1:1")

@@ -129,6 +129,13 @@ async def test_of_two_waits_in_sequence_either_can_end_it_without_money(shelf: S
     assert (outside.paid, output, len(asked_for())) == ([], "not paid", signed + 1)
 
 
+async def test_of_two_waits_in_sequence_a_no_to_the_first_asks_nobody_else(shelf: Shelf) -> None:
+    request_id = await waiting(shelf, LARGE, ORDER)
+    await sign(shelf, request_id, "lead", approved=False)
+    [output] = await shelf.outputs("wait-twice")
+    assert (outside.paid, output, asked_for()) == ([], "not paid", ["lead"])
+
+
 async def test_a_signature_that_comes_before_its_own_wait_is_lost(shelf: Shelf) -> None:
     request_id = await waiting(shelf, LARGE, ORDER)
     await sign(shelf, request_id, "finance")

@@ -12,8 +12,8 @@ import fastapi
 import pytest
 from rich.console import Console
 
-import concepts
 import inngest_app
+from concepts.app import app as shelf
 from gates.__main__ import GATES, run
 from gates.d1 import email_handler
 from gates.engine import EngineError, Function
@@ -110,7 +110,7 @@ def wrong_build(fault: str) -> fastapi.FastAPI:
 async def test_the_quick_win_wants_to_see_it_broken_before_it_passes(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with served(concepts.app, "concepts") as engine:
+    async with served(shelf, "concepts") as engine:
         report = await checked(engine, "quick-win")
         (missing,) = report.failed
         assert missing.advice is not None

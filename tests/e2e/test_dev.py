@@ -60,7 +60,7 @@ def test_the_printed_commands_lead_to_a_refund_and_a_change_to_a_restart(tempora
     wait_for('"status": "COMPLETED", "trace"', engine)
     send(engine, "demo/greet")
     wait_for('"name": "greeting", "status": "COMPLETED"', engine)
-    (project / "policy.py").write_text((project / "policy.py").read_text() + "\n# changed\n")
+    (project / "worker.py").write_text((project / "worker.py").read_text() + "\n# changed\n")
     assert "A file has changed" in up_to("PUT /api/inngest", dev)
     dev.send_signal(signal.SIGINT)
     rest, _ = dev.communicate()

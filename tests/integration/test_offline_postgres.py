@@ -17,6 +17,7 @@ import pytest
 
 from offline import postgres as module
 from offline.postgres import EmbeddedPostgres, PostgresError
+from offline.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 LONG = 30.0
@@ -127,8 +128,8 @@ def test_two_servers_on_one_folder_are_refused(tmp_path: Path) -> None:
 
 async def test_a_port_lost_to_somebody_else_costs_one_more_try(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [taken.getsockname()[1], module._free_port()]
-        monkeypatch.setattr(module, "_free_port", lambda: ports.pop(0))
+        ports = [taken.getsockname()[1], free_port()]
+        monkeypatch.setattr(module, "free_port", lambda: ports.pop(0))
         with EmbeddedPostgres() as started:
             assert ports == []
             assert await ask(started.url, "SELECT 1") == 1
@@ -220,7 +221,7 @@ def test_a_killed_keeper_takes_the_server_with_it() -> None:
 
 
 def test_the_command_prints_the_address_and_stops_on_sigterm(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "offline.postgres", "--data", str(tmp_path), "--port", str(module._free_port())]
+    argv = [sys.executable, "-m", "offline.postgres", "--data", str(tmp_path), "--port", str(free_port())]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as command:
         assert command.stdout
         url = command.stdout.readline().strip()

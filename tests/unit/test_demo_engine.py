@@ -20,10 +20,14 @@ def span(
 
 async def read(*spans: Any, status: str = "RUNNING") -> Run:
     node = {
-        "id": "01RUN", "status": status, "triggerIDs": ["01EVENT"], "queuedAt": "2026-11-20T20:21:49.816123456Z",
-        "endedAt": None, "function": {"slug": "customer-support-handle-customer-email"},
+        "id": "01RUN",
+        "status": status,
+        "triggerIDs": ["01EVENT"],
+        "queuedAt": "2026-11-20T20:21:49.816123456Z",
+        "endedAt": None,
+        "function": {"slug": "customer-support-handle-customer-email"},
         "trace": {"children": list(spans)},
-    }  # fmt: skip
+    }
     body = {"data": {"runs": {"edges": [{"node": node}]}}}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
     async with httpx.AsyncClient(transport=transport) as http:

@@ -62,8 +62,9 @@ async def fill(audit_rows: int, refunds: int, waiting: int) -> None:
         " case when decided then now() - n * interval '1 second' end, case when decided then now() end,"
         " case when decided then now() end, case when decided then 'ledger' end"
         " from (select n, n > $2 as decided from generate_series(1, $1::int) n) given",
-        refunds, waiting,
-    )  # fmt: skip
+        refunds,
+        waiting,
+    )
     await statement(
         "insert into refund_history (refund_id, event, actor, why) select n % $1 + 1, 'pending', 'run', 'why'"
         " from generate_series(1, $1 * 3) n",

@@ -67,9 +67,15 @@ class FakeStripe:
     def refunded_by_hand(self, payment: str, cents: int, status: str = "succeeded") -> None:
         """Somebody used the dashboard."""
         self.refunds.append(
-            {"id": f"re_hand_{len(self.refunds) + 1}", "object": "refund", "amount": cents, "status": status,
-             "payment_intent": payment, "metadata": {}}
-        )  # fmt: skip
+            {
+                "id": f"re_hand_{len(self.refunds) + 1}",
+                "object": "refund",
+                "amount": cents,
+                "status": status,
+                "payment_intent": payment,
+                "metadata": {},
+            }
+        )
 
     def a_day_passes(self) -> None:
         """The idempotency keys are forgotten."""
@@ -114,10 +120,17 @@ class FakeStripe:
         if key in self.answers:
             known, answer = self.answers[key]
             if known != parameters:
-                return error(400, "Keys for idempotent requests can only be used with the same parameters they were"
-                             " first used with.", "idempotency_error")  # fmt: skip
-            return answer or error(409, "There is currently another in-progress request using this key.",
-                                   "idempotency_error", code="idempotency_key_in_use")  # fmt: skip
+                return error(
+                    400,
+                    "Keys for idempotent requests can only be used with the same parameters they were first used with.",
+                    "idempotency_error",
+                )
+            return answer or error(
+                409,
+                "There is currently another in-progress request using this key.",
+                "idempotency_error",
+                code="idempotency_key_in_use",
+            )
         self.answers[key] = parameters, None
         self.answers[key] = parameters, self._refund(parameters)
         return self.answers[key][1] or Response()
@@ -132,8 +145,14 @@ class FakeStripe:
         if cents > self._left(payment):
             return error(400, f"Refund amount ({cents}) is greater than unrefunded amount on charge.")
         metadata = {name[9:-1]: value for name, value in parameters.items() if name.startswith("metadata[")}
-        refund = {"id": f"re_{len(self.refunds) + 1}", "object": "refund", "amount": cents, "metadata": metadata,
-                  "payment_intent": payment["id"], "status": self.refund_status}  # fmt: skip
+        refund = {
+            "id": f"re_{len(self.refunds) + 1}",
+            "object": "refund",
+            "amount": cents,
+            "metadata": metadata,
+            "payment_intent": payment["id"],
+            "status": self.refund_status,
+        }
         self.refunds.append(refund)
         return JSONResponse(refund)
 

@@ -103,7 +103,7 @@ class Stage:
         """Send the course's event, which names the customer and no request."""
         data: dict[str, Any] = {"approved": approved, "customer_id": self.customers[email.customer]}
         if reason:
-            data["reason"] = reason
+            data["rejection_message"] = reason
         said = ", ".join(f"{name}: {json.dumps(value)}" for name, value in data.items())
         self.note("event", "refund/approval.decided", said)
         await self.engine.send(Event("refund/approval.decided", data))

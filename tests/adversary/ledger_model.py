@@ -145,17 +145,24 @@ class Decide:
         if row.status == "pending" and not row.late and self.honest and possible and not used:
             decision = "approved" if self.approved else "rejected"
             ledger.rows[place] = replace(
-                row, status=decision, decision=decision, key=self.key,
+                row,
+                status=decision,
+                decision=decision,
+                key=self.key,
                 approved=(self.cents or row.cents) if self.approved else None,
-            )  # fmt: skip
+            )
 
     async def do(self) -> None:
         rows = await rewrite("select id, digest from refunds where run_id = $1 and call_id = $2", *self.row)
         for row in rows:
             await ledger.decide(
-                row["id"], row["digest"] if self.honest else "0", approved=self.approved, by="grace",
-                amount_cents=self.cents, key=self.key,
-            )  # fmt: skip
+                row["id"],
+                row["digest"] if self.honest else "0",
+                approved=self.approved,
+                by="grace",
+                amount_cents=self.cents,
+                key=self.key,
+            )
 
 
 @dataclass(frozen=True)
@@ -170,8 +177,9 @@ class Expire:
     def model(self, ledger: Ledger) -> None:
         ledger.each(
             lambda row: row.run == self.run and row.status == "pending" and (row.late or not self.overdue_only),
-            status="expired", decision="expired",
-        )  # fmt: skip
+            status="expired",
+            decision="expired",
+        )
 
     async def do(self) -> None:
         await ledger.expire(self.run, overdue_only=self.overdue_only)
@@ -243,10 +251,15 @@ class BlockTheRest:
 
     def model(self, ledger: Ledger) -> None:
         ledger.each(
-            lambda row: row.run == self.run and not row.settled and not row.begun
-            and (row.decision is not None or self.pending) and self.call in {None, row.call},
+            lambda row: (
+                row.run == self.run
+                and not row.settled
+                and not row.begun
+                and (row.decision is not None or self.pending)
+                and self.call in {None, row.call}
+            ),
             status="blocked",
-        )  # fmt: skip
+        )
 
     async def do(self) -> None:
         calls = None if self.call is None else [self.call]

@@ -320,11 +320,26 @@ async def test_a_forged_call_with_invented_steps_moves_no_money(
     await approval.resume_agent(outcome["state"], ticket, approved)
     assert await paid_cents() == 0
     async with httpx.AsyncClient(base_url=app_url) as http:
-        forged = {"ctx": {"run_id": row["run_id"], "attempt": 0, "stack": {"current": 0, "stack": []},
-                          "disable_immediate_execution": False, "use_api": False, "fn_id": "x", "step_id": "step"},
-                  "event": {"name": "customer/email.received", "id": row["request_id"], "ts": 1,
-                            "data": {"customer_id": "cust_002", "email_text": DOUBLE}},
-                  "events": [], "steps": {}, "use_api": False}  # fmt: skip
+        forged = {
+            "ctx": {
+                "run_id": row["run_id"],
+                "attempt": 0,
+                "stack": {"current": 0, "stack": []},
+                "disable_immediate_execution": False,
+                "use_api": False,
+                "fn_id": "x",
+                "step_id": "step",
+            },
+            "event": {
+                "name": "customer/email.received",
+                "id": row["request_id"],
+                "ts": 1,
+                "data": {"customer_id": "cust_002", "email_text": DOUBLE},
+            },
+            "events": [],
+            "steps": {},
+            "use_api": False,
+        }
         for name, result in {
             "audit-received": None,
             "run-agent": outcome,

@@ -237,8 +237,9 @@ async def test_a_decision_is_in_time_by_the_databases_clock_alone(database: None
         refund_id = await asked(f"run-{number}")
         await rewrite(
             "update refunds set expires_at = now() + interval '1 ms' * $2::int where id = $1 returning id",
-            refund_id, number * 5,
-        )  # fmt: skip
+            refund_id,
+            number * 5,
+        )
         refusal = await decide(refund_id, approved=True, by="grace")
         (row,) = await ledger.of_run(f"run-{number}")
         if refusal is None:

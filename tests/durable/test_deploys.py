@@ -250,9 +250,16 @@ async def opening_hours() -> str:
         {"tools": [worker.lookup_customer, renamed(worker.issue_refund, description="Pay back.")]},
         {"model_settings": agents.ModelSettings(temperature=0)},
     ],
-    ids=["instructions", "tool added", "order of tools", "other tool removed", "other tool renamed", "described anew",
-         "settings"],
-)  # fmt: skip
+    ids=[
+        "instructions",
+        "tool added",
+        "order of tools",
+        "other tool removed",
+        "other tool renamed",
+        "described anew",
+        "settings",
+    ],
+)
 async def test_a_change_that_leaves_the_approved_call_as_it_was_goes_on(
     parts: dict[str, Any], engine: Engine, deployed: Callable[..., None]
 ) -> None:
@@ -375,7 +382,9 @@ async def test_whatever_is_wrong_with_a_state_money_moves_only_as_approved(
         assert outcome["asked"] == []
     [row] = await ledger.of_run("run-1")
     assert row["status"] in ({"issued", "blocked"} if yes else {"blocked"})
-    issued = await db.fetch("select detail::jsonb ->> 'order_id' as order_id, detail::jsonb ->> 'amount_cents' as cents"
-                            " from audit_log where action = 'refund_issued'")  # fmt: skip
+    issued = await db.fetch(
+        "select detail::jsonb ->> 'order_id' as order_id, detail::jsonb ->> 'amount_cents' as cents"
+        " from audit_log where action = 'refund_issued'"
+    )
     assert issued == ([{"order_id": "A-1001", "cents": "4900"}] if row["status"] == "issued" else [])
     assert len(await db.fetch("select from audit_log where action in ('refund_issued', 'refund_blocked')")) >= 1

@@ -158,8 +158,10 @@ async def test_a_decision_stands_and_a_second_one_is_refused() -> None:
     for again in ({"approved": False}, {"approved": True, "amount_cents": 1}):
         assert await decide(refund_id, by="alan", **again) == "it was already approved by grace"
     assert (await column(), await column("approved_cents"), await column("decided_by")) == (
-        ["approved"], [4900], ["grace"]
-    )  # fmt: skip
+        ["approved"],
+        [4900],
+        ["grace"],
+    )
 
 
 async def test_the_same_decision_delivered_again_decides_no_second_refund() -> None:
@@ -265,9 +267,7 @@ async def test_an_approved_refund_is_paid_with_one_audit_row_that_says_who_appro
     assert (row["run_id"], row["customer_id"]) == ("run-1", "cust_001")
     detail = json.loads(row["detail"])
     assert detail.pop("reference").startswith("ledger:")
-    assert detail == {
-        "refund_id": refund_id, "order_id": "A-1001", "amount_cents": 4900, "approved_by": "grace"
-    }  # fmt: skip
+    assert detail == {"refund_id": refund_id, "order_id": "A-1001", "amount_cents": 4900, "approved_by": "grace"}
 
 
 async def test_issued_again_it_pays_nothing_and_says_the_same() -> None:
@@ -355,8 +355,10 @@ async def test_the_same_order_is_paid_once_however_often_it_is_approved() -> Non
     await approved("run-2")
     assert (await issue("run-1"))["status"] == "issued"
     assert await issue("run-2") == {
-        "status": "blocked", "order_id": "A-1001", "why": "this order has already been refunded"
-    }  # fmt: skip
+        "status": "blocked",
+        "order_id": "A-1001",
+        "why": "this order has already been refunded",
+    }
     assert await paid() == (1, 1)
     assert len(await audited("refund_blocked")) == 1
 

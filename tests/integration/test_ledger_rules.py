@@ -46,14 +46,26 @@ ALSO = {
     "blocked": [f"status = 'blocked', {UNDECIDED}, payment_started_at = null, settled_at = now(), outcome = 'x'"],
 }
 WAY_TO = {
-    "pending": [], "approved": ["approved"], "paying": ["approved", "paying"], "rejected": ["rejected"],
-    "expired": ["expired"], "issued": ["approved", "paying", "issued"], "blocked": ["blocked"],
-}  # fmt: skip
+    "pending": [],
+    "approved": ["approved"],
+    "paying": ["approved", "paying"],
+    "rejected": ["rejected"],
+    "expired": ["expired"],
+    "issued": ["approved", "paying", "issued"],
+    "blocked": ["blocked"],
+}
 LEGAL = {
-    ("pending", "approved"), ("pending", "rejected"), ("pending", "expired"), ("pending", "blocked"),
-    ("approved", "paying"), ("approved", "blocked"), ("rejected", "blocked"), ("expired", "blocked"),
-    ("paying", "issued"), ("paying", "blocked"),
-}  # fmt: skip
+    ("pending", "approved"),
+    ("pending", "rejected"),
+    ("pending", "expired"),
+    ("pending", "blocked"),
+    ("approved", "paying"),
+    ("approved", "blocked"),
+    ("rejected", "blocked"),
+    ("expired", "blocked"),
+    ("paying", "issued"),
+    ("paying", "blocked"),
+}
 STATES = list(BECOME)
 
 
@@ -72,9 +84,15 @@ async def insert(connection: Connection, *, hours: int = 4, **columns: Any) -> i
     """A pending refund of $49.00, unless told otherwise; its id."""
     number = await connection.fetchval("select count(*) from refunds")
     row = {
-        "request_id": "event-1", "run_id": "run-1", "call_id": f"call-{number}", "customer_id": "cust_001",
-        "order_id": f"A-{number}", "amount_cents": 4900, "reason": "Duplicate charge", "digest": "d",
-    } | columns  # fmt: skip
+        "request_id": "event-1",
+        "run_id": "run-1",
+        "call_id": f"call-{number}",
+        "customer_id": "cust_001",
+        "order_id": f"A-{number}",
+        "amount_cents": 4900,
+        "reason": "Duplicate charge",
+        "digest": "d",
+    } | columns
     values = ", ".join(f"${number}" for number in range(1, len(row) + 1))
     insertion = (
         f"insert into refunds ({', '.join(row)}, expires_at) values ({values}, now() + interval '{hours} hours')"
@@ -175,11 +193,17 @@ async def test_a_change_that_changes_nothing_passes_and_is_no_history(state: str
 async def test_nothing_is_deleted_in_any_state(state: str, connection: Connection) -> None:
     refund_id = await a_refund(connection, state)
     for statement in (
-        f"delete from refunds where id = {refund_id}", "delete from refunds", "truncate refunds",
-        "truncate refunds, refund_history", "truncate customers cascade", "delete from refund_history",
-        "truncate refund_history", "update refund_history set actor = 'mallory'", "update refund_history set why = why",
+        f"delete from refunds where id = {refund_id}",
+        "delete from refunds",
+        "truncate refunds",
+        "truncate refunds, refund_history",
+        "truncate customers cascade",
+        "delete from refund_history",
+        "truncate refund_history",
+        "update refund_history set actor = 'mallory'",
+        "update refund_history set why = why",
         "delete from customers where id = 'cust_001'",
-    ):  # fmt: skip
+    ):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             async with connection.transaction():
                 await connection.execute(statement)
@@ -263,10 +287,18 @@ async def test_a_lower_amount_is_approved_and_cannot_be_raised_when_it_is_paid(c
 
 
 FACTS = {
-    "id": "default", "request_id": "'x'", "run_id": "'x'", "call_id": "'x'", "customer_id": "'cust_002'",
-    "order_id": "'x'", "amount_cents": "5000", "reason": "'x'", "digest": "'x'", 
-    "requested_at": "now() - interval '1 h'", "expires_at": "now() + interval '9 h'",
-}  # fmt: skip
+    "id": "default",
+    "request_id": "'x'",
+    "run_id": "'x'",
+    "call_id": "'x'",
+    "customer_id": "'cust_002'",
+    "order_id": "'x'",
+    "amount_cents": "5000",
+    "reason": "'x'",
+    "digest": "'x'",
+    "requested_at": "now() - interval '1 h'",
+    "expires_at": "now() + interval '9 h'",
+}
 
 
 @pytest.mark.parametrize(("state", "step"), sorted(LEGAL))

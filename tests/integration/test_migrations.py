@@ -19,8 +19,11 @@ import migrations
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
-    "0001_customers_and_audit_log.sql", "0002_refunds.sql", "0003_approval_desk.sql", "0004_customer_addresses.sql",
-]  # fmt: skip
+    "0001_customers_and_audit_log.sql",
+    "0002_refunds.sql",
+    "0003_approval_desk.sql",
+    "0004_customer_addresses.sql",
+]
 
 
 @pytest.fixture
@@ -68,14 +71,22 @@ def folder(path: Path, **files: str) -> Path:
 async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: str) -> None:
     assert await db.migrate() == NAMES
     assert await tables() == [
-        "audit_log", "customers", "refund_history", "refunds", "reviewer_sessions", "schema_migrations",
-    ]  # fmt: skip
+        "audit_log",
+        "customers",
+        "refund_history",
+        "refunds",
+        "reviewer_sessions",
+        "schema_migrations",
+    ]
     rows = await db.fetch("select id, email, tier from customers order by id")
     assert [tuple(row.values()) for row in rows] == migrations.SEED_CUSTOMERS
     assert [row[::2] for row in migrations.SEED_CUSTOMERS] == [
-        ("cust_001", "enterprise"), ("cust_002", "pro"), ("cust_003", "pro"), ("cust_004", "standard"),
+        ("cust_001", "enterprise"),
+        ("cust_002", "pro"),
+        ("cust_003", "pro"),
+        ("cust_004", "standard"),
         ("cust_005", "standard"),
-    ]  # fmt: skip
+    ]
 
 
 async def test_a_second_migration_applies_nothing_and_keeps_the_data(empty: str) -> None:

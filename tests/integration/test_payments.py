@@ -21,9 +21,19 @@ from tests.ledger import decide, rewrite
 REASON = "Duplicate charge"
 # Troubles after which it is open whether money moved: the call is repeated.
 OPEN = [
-    "silence before", "silence after", "500 before", "500 after", "503 before", "cut after", "garbage after",
-    "locked after", "402", "403", "409", "429",
-]  # fmt: skip
+    "silence before",
+    "silence after",
+    "500 before",
+    "500 after",
+    "503 before",
+    "cut after",
+    "garbage after",
+    "locked after",
+    "402",
+    "403",
+    "409",
+    "429",
+]
 
 
 @pytest.fixture
@@ -51,8 +61,9 @@ async def ledger_and_account_agree(fake: FakeStripe) -> None:
     assert set(issued) <= set(paid) <= {*issued, *still_open}
     references = {row["outcome"] for row in rows if row["status"] == "issued"}
     assert references <= {refund["id"] for refund in fake.refunds}
-    audited = await db.fetch("select detail::jsonb ->> 'reference' as reference from audit_log"
-                             " where action = 'refund_issued'")  # fmt: skip
+    audited = await db.fetch(
+        "select detail::jsonb ->> 'reference' as reference from audit_log where action = 'refund_issued'"
+    )
     assert {row["reference"] for row in audited} == references
     assert len(audited) == len(issued)
 

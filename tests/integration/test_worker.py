@@ -210,9 +210,12 @@ async def test_the_saved_state_has_no_field_nobody_has_looked_at_and_holds_the_e
 
 
 async def test_the_saved_state_holds_nothing_of_other_customers_and_no_more_of_this_one_than_was_looked_up() -> None:
-    await ledger.open_requests("run-0", "event-0", "cust_001", [
-        {"call_id": "call-0", "order_id": "SECRET-7", "amount_cents": 100, "reason": "Overcharge"}
-    ])  # fmt: skip
+    await ledger.open_requests(
+        "run-0",
+        "event-0",
+        "cust_001",
+        [{"call_id": "call-0", "order_id": "SECRET-7", "amount_cents": 100, "reason": "Overcharge"}],
+    )
     saved = json.dumps((await worker.answer(DUPLICATE, TICKET))["state"])
     for _, email, _ in migrations.SEED_CUSTOMERS:
         assert (email in saved) is (email == "grace@example.com")
@@ -315,9 +318,12 @@ async def test_what_a_tool_finds_broken_after_a_pause_is_not_the_saved_states_fa
 async def test_whatever_the_email_says_only_the_senders_data_is_looked_up(
     email: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ledger.open_requests("run-0", "event-0", "cust_001", [
-        {"call_id": "call-0", "order_id": "SECRET-7", "amount_cents": 100, "reason": "Overcharge"}
-    ])  # fmt: skip
+    await ledger.open_requests(
+        "run-0",
+        "event-0",
+        "cust_001",
+        [{"call_id": "call-0", "order_id": "SECRET-7", "amount_cents": 100, "reason": "Overcharge"}],
+    )
     misbehave(monkeypatch, "snoops")
     reply = str((await worker.answer(email, TICKET))["reply"])
     assert "grace@example.com" in reply

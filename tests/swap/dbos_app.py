@@ -41,8 +41,9 @@ async def handle_customer_email(email: dict[str, str], event_id: str) -> str:
         if not outcome["asked"]:
             break
         # One after the other: a decision that comes before `recv` waits in Postgres for it.
-        await step(f"notify-reviewer-{number}", ledger.open_requests, run_id, event_id, ticket["customer_id"],
-                   outcome["asked"])  # fmt: skip
+        await step(
+            f"notify-reviewer-{number}", ledger.open_requests, run_id, event_id, ticket["customer_id"], outcome["asked"]
+        )
         wake_up = await DBOS.recv_async(DECIDED, timeout_seconds=WINDOW_SECONDS)
         decisions = await step(f"read-decisions-{number}", read_decisions, run_id, wake_up is None)
         outcome = await step(f"resume-agent-{number}", go_on, outcome["state"] or {}, ticket, decisions)
@@ -53,14 +54,28 @@ async def handle_customer_email(email: dict[str, str], event_id: str) -> str:
 
 async def audit_received(email: dict[str, str], event_id: str, run_id: str) -> None:
     """The first row, with the key that it has under the other engine."""
-    await db.record("message_received", run_id, "audit-received", email["customer_id"],
-                   event_id=event_id, message_id=None, email_text=email["email_text"])  # fmt: skip
+    await db.record(
+        "message_received",
+        run_id,
+        "audit-received",
+        email["customer_id"],
+        event_id=event_id,
+        message_id=None,
+        email_text=email["email_text"],
+    )
 
 
 async def audit_sent(ticket: worker.Ticket, event_id: str, reply: str) -> None:
     """The last row."""
-    await db.record("message_sent", ticket["run_id"], "audit-sent", ticket["customer_id"],
-                   reply=reply, event_id=event_id, delivery="draft")  # fmt: skip
+    await db.record(
+        "message_sent",
+        ticket["run_id"],
+        "audit-sent",
+        ticket["customer_id"],
+        reply=reply,
+        event_id=event_id,
+        delivery="draft",
+    )
 
 
 async def read_decisions(run_id: str, late: bool) -> dict[str, Any]:

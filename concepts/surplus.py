@@ -7,8 +7,8 @@ The idea: three limits start fewer runs than there are events. A rate limit take
 the last, and a singleton has one run at a time. The others are dropped, so use them only where the surplus is worth
 nothing, and never for a customer's email.
 
-A rate limit does not start anew with each period either: "30 a minute" takes 4 of a burst and drops 26 (seen in the dev
-server of November 2026). The course's overview allows periods up to a minute; the server takes 24 hours.
+A rate limit does not start anew with each period: "30 a minute" takes 4 of a burst and drops 26 (seen in the dev server
+of November 2026).
 """
 
 from datetime import timedelta

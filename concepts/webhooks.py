@@ -18,7 +18,6 @@ written in JavaScript, as `function transform(evt, headers)`, and returns the sa
 import hashlib
 import hmac
 import json
-import os
 from typing import Any
 
 import fastapi
@@ -28,13 +27,14 @@ from concepts import outside
 from concepts.shelf import client
 
 REFUND_FAILED = "concepts/stripe/charge.refund.failed"
-SECRET = os.environ.get("CONCEPTS_WEBHOOK_SECRET") or "only for the shelf"
+# A real secret comes from the environment.
+SECRET = b"only for the shelf"
 router = fastapi.APIRouter()
 
 
 def sign(body: bytes) -> str:
     """Sign a body as the sender does. Real Stripe signs a time as well; `web/webhooks/stripe_events.py` checks both."""
-    return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.new(SECRET, body, hashlib.sha256).hexdigest()
 
 
 def reshape(notice: dict[str, Any]) -> inngest.Event:

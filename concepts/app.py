@@ -39,6 +39,7 @@ from concepts import (
     steps,
     surplus,
     triggers,
+    two_waits,
     webhooks,
 )
 from concepts.shelf import client
@@ -100,6 +101,7 @@ functions: list[inngest.Function[Any]] = [
     follow_up.remind,
     triggers.handle_order_event,
     drip.drip_campaign,
+    two_waits.refund_with_two_signatures,
     parallel.history,
     parallel.gathered,
     parallel.race,

@@ -27,7 +27,7 @@ from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.durable.test_gates import FAULTS, report_of
 from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
-from tests.wrong_builds.learner import RIGHT, Customer, answered_in_a_step, write
+from tests.wrong_builds.learner import RIGHT, answered_in_a_step
 
 pytestmark = [
     pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own"),
@@ -110,8 +110,8 @@ async def test_a_tick_that_the_dev_server_was_away_for_is_made_up_for_by_hand(en
 
 @shows("a customer was charged twice for one refund")
 async def test_a_charge_between_the_steps_is_found_by_the_query(database: None) -> None:
-    async def charged_between_steps(ctx: inngest.Context, text: str, who: Customer) -> Any:
-        await write("refund_issued", who, key=str(uuid4()), order_id="A-1001")
+    async def charged_between_steps(ctx: inngest.Context, text: str, who: dict[str, str]) -> Any:
+        await db.record("refund_issued", ctx.run_id, str(uuid4()), who["customer_id"], order_id="A-1001")
         return await answered_in_a_step(ctx, text, who)
 
     async with served(RIGHT.but(answered=charged_between_steps).app(), "my-worker") as engine:
@@ -242,7 +242,7 @@ async def test_a_step_that_returns_no_json_is_tried_again_after_its_effect(datab
         done.append(email_text)
         return object()
 
-    async def answered(ctx: inngest.Context, text: str, _: Customer) -> Any:
+    async def answered(ctx: inngest.Context, text: str, _: dict[str, str]) -> Any:
         return await ctx.step.run("think", think, text)
 
     async with served(RIGHT.but(answered=answered).app(), "my-worker") as engine:

@@ -1,4 +1,4 @@
-"""The reference shelf: fifteen concepts of durable agents and ten patterns beside them, each a small file that runs.
+"""The reference shelf: fifteen concepts of durable agents and fifteen patterns beside them, each in one small file.
 
 README.md says how to start it and which event to send. `app.py` serves it.
 """

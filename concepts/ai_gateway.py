@@ -17,12 +17,12 @@ import inngest
 from inngest.experimental import ai
 
 from concepts import outside
-from concepts.ai_calls import ENCRYPT
+from concepts.private_texts import ENCRYPT
 from concepts.shelf import client
 
 
 @client.create_function(
-    fn_id="ai-infer", trigger=inngest.TriggerEvent(event="concepts/ai_calls.infer"), middleware=[ENCRYPT]
+    fn_id="ai-infer", trigger=inngest.TriggerEvent(event="concepts/ai_gateway.email"), middleware=[ENCRYPT]
 )
 async def through_the_engine(ctx: inngest.Context) -> str:
     """Let the engine ask the model, and send the answer to the customer.

@@ -8,64 +8,59 @@ like any other, with steps, retries and sleeps. A run waits for an app that is d
 id of its event is the tick itself, for example `2026-11-23T09:00:00Z`, and stays the same however often the run is
 retried. Anyone can also invoke the function by hand at any time; that does not change the schedule.
 
-A schedule is in UTC unless it names a time zone. In a named zone nine is nine on its clocks, in summer and in winter.
+A schedule is in UTC unless its text names a time zone; there is no separate argument for it. In a named zone nine is
+nine on its clocks, in summer and in winter. The event `customer/health_check.requested` is the worker's too, so its
+name has the prefix `concepts/` here.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import inngest
 
-import db
+from concepts import outside, weekly_report
 from concepts.shelf import client
 
-# One row for each of the four whole weeks (Monday to Sunday, UTC) before $1. An email whose run was started again is
-# still one conversation. The seconds are the time that people took to decide; a refund that expired has none.
-WEEKS = """
-select to_char(monday, 'YYYY-MM-DD') as week, audited.*, decided.*
-from generate_series(
-    date_trunc('week', $1::timestamptz at time zone 'UTC') - interval '28 days',
-    date_trunc('week', $1::timestamptz at time zone 'UTC') - interval '7 days',
-    interval '7 days'
-) as monday,
-lateral (
-    select count(distinct coalesce(detail ->> 'event_id', run_id)) filter (where action = 'message_received')
-               as conversations,
-           count(*) filter (where action = 'refund_issued') as refunds_issued,
-           count(*) filter (where action = 'refund_blocked') as refunds_blocked
-    from audit_log where date_trunc('week', created_at at time zone 'UTC') = monday
-) as audited,
-lateral (
-    select percentile_cont(0.5) within group (order by extract(epoch from decided_at - requested_at)::float8)
-               as approval_seconds_median,
-           max(extract(epoch from decided_at - requested_at))::float8 as approval_seconds_slowest
-    from refunds
-    where decision in ('approved', 'rejected') and date_trunc('week', decided_at at time zone 'UTC') = monday
-) as decided
-order by monday
-"""
+HEALTH_CHECK = "concepts/customer/health_check.requested"
+DAILY_AT_NINE = inngest.TriggerCron(cron="0 9 * * *")
 
 
-async def read_weeks(milliseconds: int) -> list[dict[str, Any]]:
-    """Return the four weeks before this time, oldest first. The time is in milliseconds since 1970, as in an event."""
-    return await db.fetch(WEEKS, datetime.fromtimestamp(milliseconds / 1000, UTC))
+async def fetch_pro_customer_ids() -> list[str]:
+    """Stands for a query of the database. Returns the customers whose tier includes the health check."""
+    return ["cust_001", "cust_002", "cust_003"]
 
 
-@client.create_function(fn_id="cron-weekly-report", trigger=inngest.TriggerCron(cron="0 9 * * 1"), retries=20)
-async def weekly_report(ctx: inngest.Context) -> list[dict[str, Any]]:
+@client.create_function(fn_id="daily-customer-health-check", trigger=DAILY_AT_NINE, retries=20)
+async def daily_health_check(ctx: inngest.Context) -> dict[str, int]:
+    """Every day at nine, UTC: send one event, and so start one run, for each customer. Concept 5 has that run."""
+    customers = await ctx.step.run("fetch-pro-customers", fetch_pro_customer_ids)
+    events = [
+        inngest.Event(
+            name=HEALTH_CHECK, id=f"daily-health-{customer_id}-{ctx.event.id}", data={"customer_id": customer_id}
+        )
+        for customer_id in customers
+    ]
+    await ctx.step.send_event("fan-out", events)
+    return {"customers_scheduled": len(customers)}
+
+
+@client.create_function(fn_id="weekly-report", trigger=inngest.TriggerCron(cron="0 9 * * 1"), retries=20)
+async def monday_report(ctx: inngest.Context) -> list[dict[str, Any]]:
     """Every Monday at nine, UTC. It takes its event's time, so that a late or repeated run reports the same weeks."""
-    return await ctx.step.run("read-weeks", read_weeks, ctx.event.ts)
+    return await ctx.step.run("read-weeks", weekly_report.read_weeks, ctx.event.ts)
 
 
-async def digest(tick: str) -> str:
+async def generate_report(tick: str) -> str:
     """Stands for the work of every morning."""
-    return f"digest of {tick}"
+    return f"report of {tick}"
 
 
-@client.create_function(fn_id="cron-daily-digest", trigger=inngest.TriggerCron(cron="0 9 * * *"), retries=20)
-async def daily_digest(ctx: inngest.Context) -> str:
-    """Runs every day at nine, UTC."""
-    return await ctx.step.run("digest", digest, ctx.event.id)
+@client.create_function(fn_id="scheduled/daily-report", trigger=DAILY_AT_NINE, retries=20)
+async def daily_report(ctx: inngest.Context) -> str:
+    """Generate the report, then send it. The two are separate steps, so a page that is down costs no new report."""
+    report = await ctx.step.run("generate-report", generate_report, ctx.event.id)
+    await ctx.step.run("send-report", outside.publish, report)
+    return report
 
 
 async def turn_sign(side: str, tick: str) -> str:

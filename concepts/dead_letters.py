@@ -16,7 +16,7 @@ from typing import Any
 import inngest
 
 from concepts import outside
-from concepts.retries import charge
+from concepts.retries import charge_or_raise
 from concepts.shelf import client
 
 # The engine sends this event for every failed run of every app in its environment; the expression keeps the shelf's.
@@ -35,7 +35,7 @@ async def apologise(ctx: inngest.Context) -> None:
 )
 async def charge_or_fail(ctx: inngest.Context) -> str:
     """Charge a card. The run fails at once if the card is declined."""
-    return await ctx.step.run("charge", charge, str(ctx.event.data["order_id"]))
+    return await ctx.step.run("charge", charge_or_raise, str(ctx.event.data["order_id"]))
 
 
 @client.create_function(fn_id="dead-letter", trigger=inngest.TriggerEvent(event=FAILED, expression=OF_THIS_APP))

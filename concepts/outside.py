@@ -92,6 +92,21 @@ async def look_up(customer_id: str) -> dict[str, str]:
     return {"id": customer_id, "tier": tiers.get(customer_id, "standard")}
 
 
+async def count(customer_id: str) -> None:
+    """The statistics: one more email of this customer."""
+    _call("count", customer_id)
+
+
+async def check_health(customer_id: str) -> None:
+    """The health check of one customer."""
+    _call("check_health", customer_id)
+
+
+async def publish(text: str) -> None:
+    """The page on which reports are published."""
+    _call("publish", text)
+
+
 async def read_mail(message_id: str) -> str:
     """The mailbox: returns what a customer has written."""
     _call("read_mail", message_id)
@@ -147,6 +162,18 @@ async def write_answer(customer_id: str, email: Any) -> None:
         await _open.wait()
     finally:
         busy.subtract(everybody)
+
+
+async def load_tickets(ticket_ids: list[str]) -> list[str]:
+    """The database: returns the texts of these tickets, in this order, in one call."""
+    _call("load_tickets", ticket_ids)
+    return [f"text of {ticket_id}" for ticket_id in ticket_ids]
+
+
+async def embed(texts: list[str]) -> list[list[float]]:
+    """The embedding model: takes any number of texts in one call. Returns one vector for each, in this order."""
+    _call("embed", texts)
+    return [[float(len(text))] for text in texts]
 
 
 async def store(rows: dict[str, Any]) -> int:

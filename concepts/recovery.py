@@ -4,10 +4,12 @@ The failure: on Friday a release cannot read a price, and 300 orders fail over t
 them again. It does not know which of them were already repeated by hand, and charges forty customers twice. Meanwhile
 thousands of reminders to customers who have left are asleep, and wake up one after the other.
 
-The idea: the engine has kept every run. Once the fixed code is deployed, rerun the failed runs of that weekend: each
-run still has its event, and runs the code that is deployed now. Cancel in bulk what is no longer wanted, whether it is
-queued, asleep or waiting; a step that is running is finished, and nothing follows it. One command does both, and only
-says what it would do until it is given `--yes`:
+The idea: the engine has kept every run. A retry goes on inside its run and finds the results of finished steps. A rerun
+(the course says replay) is another run: it has the same event, does every step again, and runs the code that is
+deployed now. So rerun what failed that weekend once the fix is deployed, and with `--status COMPLETED` also what
+succeeded, when yesterday's summaries are wanted in today's format. Cancel in bulk what is no longer wanted, whether it
+is queued, asleep or waiting; a step that is running is finished, and nothing follows it. One command does both, and
+only says what it would do until it is given `--yes`:
 
     python -m concepts.recovery rerun --function recover-order --since 2026-11-20T18:00 --until 2026-11-23T08:00
     python -m concepts.recovery cancel --function recover-reminder --last 7d --yes

@@ -22,19 +22,22 @@ def to_rerun(
     """Choose from all runs since the window began. Returns the runs to rerun, and a line for each that is left alone.
 
     A failed run stays failed when it has been rerun, so the newest run of the same function and event decides.
-    The first failure has to lie in the window, because a rerun is queued later than the run it repairs.
+    The first one has to lie in the window, because a rerun is queued later than the run it repeats. A run that has
+    succeeded is repeated once, because nothing about it says whether its repetition was a success too.
     """
     attempts: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         attempts[run.function_id, run.event_id].append(run)
     chosen, left = [], []
     for group in attempts.values():
-        failed = [run for run in group if run.status in statuses]
+        wanted = [run for run in group if run.status in statuses]
         newest = group[-1]
-        if not failed or (until and failed[0].queued_at > until):
+        if not wanted or (until and wanted[0].queued_at > until):
             continue
         if newest.status not in statuses:
-            left.append(f"{failed[-1]}: was run again, {newest.status.lower()} now")
+            left.append(f"{wanted[-1]}: was run again, {newest.status.lower()} now")
+        elif newest.status == "COMPLETED" and len(group) > 1:
+            left.append(f"{newest}: was run again already")
         elif newest.is_batch:
             left.append(f"{newest}: a batch; send its events again")
         elif newest.is_cron:
@@ -98,8 +101,8 @@ def _show(title: str, lines: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m concepts.recovery", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    rerun = "run failed runs again, on the code that is deployed now"
-    _add_options(actions.add_parser("rerun", help=rerun, description=rerun), ["FAILED", "CANCELLED"])
+    rerun = "run failed runs again, or others with --status, on the code that is deployed now"
+    _add_options(actions.add_parser("rerun", help=rerun, description=rerun), ["FAILED", "CANCELLED", "COMPLETED"])
     cancel = "end runs that are queued, asleep or waiting; a running step is finished"
     _add_options(actions.add_parser("cancel", help=cancel, description=cancel), ["QUEUED", "RUNNING"])
     return parser

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import db
 from concepts import outside
 from concepts.app import app
 from offline.inngest_server import DevServer
@@ -43,3 +44,5 @@ async def shelf(shelf_url: str) -> AsyncIterator[Shelf]:
         async with DevServer(port=urlsplit(url).port or 0, sdk_urls=sdk_urls, poll=False) as stand_in:
             await stand_in.synced("concepts")
             yield Shelf(url, stand_in)
+        # A clock that passes Monday at nine starts the weekly report, even without a database. Its pool must not stay.
+        await db.close()

@@ -52,7 +52,7 @@ async def test_the_engine_asks_the_model_while_no_process_of_the_app_runs(
 ) -> None:
     async with model(monkeypatch) as local, apart() as program:
         await program.start(**local.settings)
-        await shelf.send("concepts/ai_calls.infer", EMAIL)
+        await shelf.send("concepts/ai_gateway.email", EMAIL)
         await shelf.until(lambda: local.heard != [], "the engine's call of the model")
         program.kill()
         await program.start(**local.settings)
@@ -70,7 +70,7 @@ async def test_the_engine_remembers_its_model_s_answer_as_it_remembers_a_step(
     outside.fail("send_mail", DOWN)
     async with model(monkeypatch) as local:
         local.may_answer.set()
-        await shelf.send("concepts/ai_calls.infer", EMAIL)
+        await shelf.send("concepts/ai_gateway.email", EMAIL)
         await shelf.until(lambda: outside.asked("send_mail") != [], "the first attempt")
         await shelf.past_retries()
         await shelf.ended("ai-infer")
@@ -83,7 +83,7 @@ async def test_what_the_engine_hears_from_the_model_is_not_encrypted(
     """The function's middleware encrypts what the app returns; neither prompt nor answer comes by."""
     async with model(monkeypatch) as local:
         local.may_answer.set()
-        await shelf.send("concepts/ai_calls.infer", EMAIL)
+        await shelf.send("concepts/ai_gateway.email", EMAIL)
         await shelf.ended("ai-infer")
     kept = shelf.stored()
     assert ("__ENCRYPTED__" in kept, "answer 1" in kept) == (True, True)

@@ -11,12 +11,14 @@ from concepts.shelf import client
 from tests.concepts.shelf import Shelf
 
 
-async def opened(count: int, account_id: str | None = None) -> list[str]:
-    """So many openings, of an account of this call's own unless one is named; their ids."""
+async def resolved(count: int, account_id: str | None = None) -> list[str]:
+    """So many tickets, of an account of this call's own unless one is named; their ids."""
     # On the official server events of an earlier test may still wait for theirs.
-    name, data = "concepts/batching.mail-opened", {"account_id": account_id or f"account-{uuid4()}"}
+    name, account_id = "ticket/resolved", account_id or f"account-{uuid4()}"
     ids = [str(uuid4()) for _ in range(count)]
-    await client.send([inngest.Event(id=event_id, name=name, data=data) for event_id in ids])
+    await client.send(
+        [inngest.Event(name=name, data={"ticket_id": ticket_id, "account_id": account_id}) for ticket_id in ids]
+    )
     return ids
 
 
@@ -29,13 +31,23 @@ def single() -> list[dict[str, Any]]:
 
 
 async def test_fifty_events_are_one_bulk_call_instead_of_fifty(shelf: Shelf) -> None:
-    ids = await opened(50)
+    ids = await resolved(50)
     await shelf.until(lambda: len(bulk()) == 1 and len(single()) == 50, "both have stored all")
     assert sorted(bulk()[0]) == sorted(ids)
+    assert sorted(len(texts) for texts in outside.asked("embed")) == [1] * 50 + [50]
+    assert await shelf.outputs("batch-embed-tickets") == [{"batched": 50}]
+
+
+async def test_every_ticket_of_a_batch_is_announced_as_embedded(shelf: Shelf) -> None:
+    ids = await resolved(50)
+    await shelf.ended("batch-embed-tickets")
+    if shelf.stand_in is not None:
+        events = shelf.stand_in.state.events.values()
+        assert sorted(e.data["ticket_id"] for e in events if e.name == "ticket/embedded") == sorted(ids)
 
 
 async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) -> None:
-    await opened(49)
+    await resolved(49)
     await shelf.past(seconds=20)
     assert bulk() == []
     await shelf.past(seconds=11)
@@ -44,22 +56,22 @@ async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) 
 
 
 async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
-    await opened(51)
+    await resolved(51)
     await shelf.past(seconds=31)
     await shelf.until(lambda: len(bulk()) == 2, "both batches")
     assert [len(rows) for rows in bulk()] == [50, 1]
 
 
 async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
-    accounts = [await opened(30), await opened(30)]
+    accounts = [await resolved(30), await resolved(30)]
     await shelf.past(seconds=31)
     await shelf.until(lambda: len(bulk()) == 2, "both batches")
     assert sorted(sorted(rows) for rows in bulk()) == sorted(sorted(ids) for ids in accounts)
 
 
 async def test_what_does_not_meet_the_condition_does_not_wait_for_others(shelf: Shelf) -> None:
-    live = await opened(3, "live-demo")
-    await opened(3)
+    live = await resolved(3, "live-demo")
+    await resolved(3)
     await shelf.until(lambda: len(bulk()) >= 3, "the live demo's")
     await shelf.settle()
     assert sorted(key for rows in bulk() for key in rows) == sorted(live)
@@ -76,7 +88,7 @@ async def test_a_batch_is_retried_whole_and_stores_nothing_twice(shelf: Shelf, m
         return new
 
     monkeypatch.setattr(outside, "store", stores_and_dies)
-    ids = await opened(50)
+    ids = await resolved(50)
     await shelf.past_retries()
     await shelf.until(lambda: len(bulk()) == 2, "the retry")
     first, second = bulk()

@@ -12,7 +12,7 @@ import inngest
 import pytest
 
 import db
-from concepts import cron
+from concepts import cron, outside, weekly_report
 from offline.inngest_server import DevServer
 from tests.concepts.programs import apart, serving
 from tests.concepts.shelf import Shelf
@@ -68,21 +68,21 @@ def ticks(texts: list[str]) -> list[datetime]:
 
 async def test_every_day_at_nine_there_is_one_run_and_its_event_is_the_tick() -> None:
     tomorrow = next_day(hour=8, minute=59)
-    async with clock_at(tomorrow, cron.daily_digest) as engine:
+    async with clock_at(tomorrow, cron.daily_report) as engine:
         await engine.advance(timedelta(minutes=2))
-        assert outputs(engine, cron.daily_digest) == [f"digest of {tomorrow:%Y-%m-%d}T09:00:00Z"]
+        assert outputs(engine, cron.daily_report)[0].endswith(f"of {tomorrow:%Y-%m-%d}T09:00:00Z")
         await engine.advance(timedelta(days=3))
-        assert [tick.time().isoformat() for tick in ticks(outputs(engine, cron.daily_digest))] == ["09:00:00"] * 4
+        assert [tick.time().isoformat() for tick in ticks(outputs(engine, cron.daily_report))] == ["09:00:00"] * 4
 
 
 @pytest.mark.parametrize("hours", [1, -1])
 async def test_nine_in_paris_stays_nine_when_the_clocks_change(hours: int) -> None:
-    async with clock_at(change_of_clocks(hours), cron.daily_digest, cron.shop_in_paris) as engine:
+    async with clock_at(change_of_clocks(hours), cron.daily_report, cron.shop_in_paris) as engine:
         await engine.advance(timedelta(days=2))
         before, after = ticks([opened for opened, _ in outputs(engine, cron.shop_in_paris)])
         assert [tick.astimezone(PARIS).hour for tick in (before, after)] == [9, 9]
         assert after - before == timedelta(hours=24 - hours)
-        before, after = ticks(outputs(engine, cron.daily_digest))
+        before, after = ticks(outputs(engine, cron.daily_report))
         assert [tick.hour for tick in (before, after)] == [9, 9]
         assert after.astimezone(PARIS).hour - before.astimezone(PARIS).hour == hours
 
@@ -97,11 +97,12 @@ async def test_a_tick_missed_while_the_app_was_down_runs_when_it_is_back(shelf: 
         nine = shelf.stand_in.now().replace(hour=9, minute=0, second=0, microsecond=0)
         nine += timedelta(days=nine <= shelf.stand_in.now())
         await shelf.stand_in.advance(nine - shelf.stand_in.now() + timedelta(hours=4))
-        assert [run["status"] for run in await shelf.runs("cron-daily-digest")] == ["RUNNING"]
+        assert [run["status"] for run in await shelf.runs("scheduled/daily-report")] == ["RUNNING"]
         await program.start()
         await shelf.advance(hours=3)
-        assert await shelf.outputs("cron-daily-digest") == [f"digest of {nine:%Y-%m-%d}T09:00:00Z"]
-        assert len(await shelf.runs("cron-daily-digest")) == 1
+        [report] = await shelf.outputs("scheduled/daily-report")
+        assert report.endswith(f"of {nine:%Y-%m-%d}T09:00:00Z")
+        assert len(await shelf.runs("scheduled/daily-report")) == 1
 
 
 async def test_a_run_of_a_cron_sleeps_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,11 +122,26 @@ async def test_a_run_of_a_cron_sleeps_like_any_other(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_cron_is_invoked_by_hand_at_any_time(shelf: Shelf) -> None:
-    await shelf.invoke("concepts-cron-daily-digest")
-    [output] = await shelf.outputs("cron-daily-digest")
-    assert output.startswith("digest of ")
-    await shelf.settle()
-    assert len(await shelf.runs("cron-daily-digest")) == 1
+    await shelf.invoke("concepts-daily-customer-health-check")
+    assert await shelf.outputs("daily-customer-health-check") == [{"customers_scheduled": 3}]
+    assert sorted(await shelf.asked("check_health", 3)) == ["cust_001", "cust_002", "cust_003"]
+    assert len(await shelf.runs("daily-customer-health-check")) == 1
+
+
+async def test_a_report_that_cannot_be_sent_is_not_written_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    async def generate_report(tick: str) -> str:
+        written.append(tick)
+        return f"report number {len(written)}"
+
+    monkeypatch.setattr(cron, "generate_report", generate_report)
+    outside.fail("publish", ConnectionError("the page is down"))
+    await shelf.invoke("concepts-scheduled/daily-report")
+    await shelf.until(lambda: outside.asked("publish") != [], "the first attempt")
+    await shelf.past_retries()
+    await shelf.ended("scheduled/daily-report")
+    assert outside.asked("publish") == ["report number 1"] * 2
 
 
 # The weekly report
@@ -201,18 +217,18 @@ async def some_rows(monday: datetime) -> list[dict[str, Any]]:
 async def test_the_report_counts_the_rows_of_each_of_the_four_weeks_before(later: timedelta) -> None:
     monday = datetime(2026, 3, 2, tzinfo=UTC)
     report = await some_rows(monday)
-    assert await cron.read_weeks(int((monday + later).timestamp() * 1000)) == report
+    assert await weekly_report.read_weeks(int((monday + later).timestamp() * 1000)) == report
 
 
 @pytest.mark.usefixtures("database")
 async def test_the_report_is_made_on_mondays_at_nine_as_json() -> None:
     sunday = next_day(MONDAY) - timedelta(days=1)
     report = await some_rows(sunday + timedelta(days=1))
-    async with clock_at(sunday, cron.weekly_report) as engine:
+    async with clock_at(sunday, cron.monday_report) as engine:
         await engine.advance(timedelta(days=1, hours=8, minutes=59))
         assert engine.runs() == []
         await engine.advance(timedelta(minutes=2))
-        assert outputs(engine, cron.weekly_report) == [report]
+        assert outputs(engine, cron.monday_report) == [report]
         await engine.advance(timedelta(days=6))
         assert len(engine.runs()) == 1
 
@@ -221,5 +237,5 @@ async def test_the_report_is_made_on_mondays_at_nine_as_json() -> None:
 async def test_the_report_can_be_asked_for_by_hand(shelf: Shelf) -> None:
     now = datetime.now(UTC)
     report = await some_rows(now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday()))
-    await shelf.invoke("concepts-cron-weekly-report")
-    assert await shelf.outputs("cron-weekly-report") == [report]
+    await shelf.invoke("concepts-weekly-report")
+    assert await shelf.outputs("weekly-report") == [report]

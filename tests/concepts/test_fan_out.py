@@ -8,52 +8,62 @@ from uuid import uuid4
 import inngest
 import pytest
 
-from concepts import outside
+from concepts import outside, webhooks
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import OFFICIAL
 
-CANCELLED = {"order_id": "A-1001", "cents": 4900, "customer_id": "cust_002"}
+FAILED = {"charge_id": "ch_1"}
+SUBSCRIBERS = ["refund-failed-notify-support", "refund-failed-update-risk-score", "refund-failed-post-slack"]
 # The official server's development store would take minutes for them all.
 CHILDREN = 500 if OFFICIAL else 5000
 
 
 async def test_three_subscribers_of_one_event_each_have_a_run(shelf: Shelf) -> None:
-    await shelf.send("concepts/fan_out.order_cancelled", CANCELLED)
-    for function in ("fan-out-refund-order", "fan-out-restock", "fan-out-confirm"):
-        await shelf.ended(function)
-    assert sorted(name for name, _ in outside.calls) == ["pay", "send_mail", "tell_team"]
+    await shelf.send(webhooks.REFUND_FAILED, FAILED)
+    returned = [await shelf.outputs(function) for function in SUBSCRIBERS]
+    assert returned == [[{"status": "drafted"}], [{"new_risk_score": 0.42}], [None]]
 
 
-async def test_a_subscriber_that_fails_fails_alone(shelf: Shelf) -> None:
-    outside.fail("send_mail", inngest.NonRetriableError("no such mailbox"))
-    await shelf.send("concepts/fan_out.order_cancelled", CANCELLED)
-    await shelf.ended("fan-out-confirm", "FAILED")
-    await shelf.ended("fan-out-refund-order")
-    await shelf.ended("fan-out-restock")
-    assert outside.paid == [("A-1001", 4900)]
-    assert outside.asked("tell_team") == ["restock A-1001"]
+def slack_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels cannot be posted to; people can be told."""
+    tell_team = outside.tell_team
+
+    async def refuse(text: str) -> None:
+        if text.startswith("#"):
+            raise inngest.NonRetriableError("Slack is down")
+        await tell_team(text)
+
+    monkeypatch.setattr(outside, "tell_team", refuse)
+
+
+async def test_a_subscriber_that_fails_fails_alone(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    slack_is_down(monkeypatch)
+    await shelf.send(webhooks.REFUND_FAILED, FAILED)
+    await shelf.ended("refund-failed-post-slack", "FAILED")
+    await shelf.ended("refund-failed-notify-support")
+    await shelf.ended("refund-failed-update-risk-score")
+    assert outside.stored == {"risk-ch_1": 0.42}
 
 
 async def test_one_step_starts_5000_children_and_each_runs_once(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING", outside.logger.name)
-    letter = f"letter {uuid4()}"
-    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": CHILDREN})
+    await shelf.send("concepts/fan_out.day_began", {"run_day": str(uuid4()), "customers": CHILDREN})
     async with asyncio.timeout(100):
         while len(outside.calls) < CHILDREN:
             await asyncio.sleep(0.05)
     await shelf.settle()
-    assert Counter(outside.asked("send_mail")) == {(f"cust_{n:05}", letter): 1 for n in range(CHILDREN)}
+    assert Counter(outside.asked("check_health")) == {f"cust_{n:05}": 1 for n in range(CHILDREN)}
     if shelf.stand_in is not None:
         runs = Counter(run.function.local_id for run in shelf.stand_in.runs())
-        assert runs == {"fan-out-send-letter": 1, "fan-out-send-copy": CHILDREN}
+        assert runs == {"fan-out-health-checks": 1, "customer-health-check": CHILDREN}
 
 
 async def test_a_parent_that_fans_out_again_starts_nobody_again(shelf: Shelf) -> None:
-    letter = f"letter {uuid4()}"
-    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": 20})
-    await shelf.send("concepts/fan_out.letter", {"letter": letter, "count": 21})
-    await shelf.ended("fan-out-send-letter", count=2)
-    await shelf.asked("send_mail", 21)
+    run_day = str(uuid4())
+    await shelf.send("concepts/fan_out.day_began", {"run_day": run_day, "customers": 20})
+    await shelf.send("concepts/fan_out.day_began", {"run_day": run_day, "customers": 21})
+    await shelf.ended("fan-out-health-checks", count=2)
+    await shelf.asked("check_health", 21)
 
 
 class HeldModel:

@@ -20,36 +20,36 @@ def order() -> str:
 
 
 async def test_the_same_event_id_twice_is_one_run(shelf: Shelf, order: str) -> None:
-    await idempotency.ask_refund(order, 4900)
-    await idempotency.ask_refund(order, 4900)
+    await idempotency.request_refund(order, 4900)
+    await idempotency.request_refund(order, 4900)
     another = f"{order}-B"
-    await idempotency.ask_refund(another, 1200)
+    await idempotency.request_refund(another, 1200)
     await shelf.asked("pay", 2)
     assert sorted(outside.paid) == sorted([(order, 4900), (another, 1200)])
-    assert len(await shelf.runs("idempotency-pay-refund")) == 2
+    assert len(await shelf.runs("issue-customer-refund")) == 2
 
 
 async def test_after_24_hours_the_same_event_id_is_a_new_run(shelf: Shelf, order: str) -> None:
-    await idempotency.ask_refund(order, 4900)
+    await idempotency.request_refund(order, 4900)
     await shelf.asked("pay", 1)
     await shelf.advance(hours=23, minutes=59)
-    await idempotency.ask_refund(order, 4900)
+    await idempotency.request_refund(order, 4900)
     await shelf.asked("pay", 1)
     await shelf.advance(minutes=2)
-    await idempotency.ask_refund(order, 4900)
+    await idempotency.request_refund(order, 4900)
     await shelf.asked("pay", 2)
     # What the engine has forgotten by then, the bank has not.
     assert outside.paid == [(order, 4900)]
 
 
 async def test_a_key_from_a_timestamp_pays_twice(shelf: Shelf, order: str) -> None:
-    await idempotency.ask_refund_wrong(order, 4900)
-    await idempotency.ask_refund_wrong(order, 4900)
+    await idempotency.request_refund_wrong(order, 4900)
+    await idempotency.request_refund_wrong(order, 4900)
     await shelf.asked("pay", 2)
     assert outside.paid == [(order, 4900)] * 2
 
 
-@pytest.mark.parametrize(("ask", "payments"), [(idempotency.ask_refund, 1), (idempotency.ask_refund_wrong, 2)])
+@pytest.mark.parametrize(("ask", "payments"), [(idempotency.request_refund, 1), (idempotency.request_refund_wrong, 2)])
 async def test_a_process_killed_after_the_payment_pays_again_unless_the_bank_knows_the_key(
     shelf: Shelf, order: str, ask: Ask, payments: int
 ) -> None:
@@ -80,3 +80,12 @@ async def test_after_24_hours_the_function_runs_for_the_order_again(shelf: Shelf
     await shelf.advance(minutes=2)
     await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"})
     await shelf.asked("send_mail", 2)
+
+
+async def test_a_failure_of_the_last_step_does_not_pay_again(shelf: Shelf, order: str) -> None:
+    outside.fail("audit", ConnectionError("the database is down"))
+    await idempotency.request_refund(order, 4900)
+    await shelf.until(lambda: outside.asked("audit") != [], "the first attempt")
+    await shelf.past_retries()
+    assert await shelf.outputs("issue-customer-refund") == [{"refund_id": "payment-1"}]
+    assert (len(outside.asked("pay")), len(outside.asked("audit"))) == (1, 2)

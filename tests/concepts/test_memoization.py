@@ -6,7 +6,7 @@ from concepts import memoization, outside
 from tests.concepts.shelf import Shelf
 
 ORDER = ["cust_001", "cust_002", "cust_003"]
-WRONG, RIGHT = "memoization-loop-wrong", "memoization-loop"
+WRONG, RIGHT = "one-name-for-all-wrong", "a-name-for-each"
 LOOPS = {WRONG: "concepts/memoization.loop", RIGHT: "concepts/memoization.names"}
 
 
@@ -21,9 +21,9 @@ async def reminded(shelf: Shelf, function_id: str) -> list[str]:
 async def test_a_call_between_steps_is_paid_at_every_call_of_the_function_and_hears_another_answer(
     shelf: Shelf,
 ) -> None:
-    """Three steps: the model is asked before the second, before the third and before the end."""
-    await shelf.send("concepts/memoization.between", {"customer_id": "cust_002"})
-    [output] = await shelf.outputs("memoization-wrong")
+    """Two steps: the model is asked before the first, before the second and before the end."""
+    await shelf.send("concepts/memoization.outside", {"customer_id": "cust_002"})
+    [output] = await shelf.outputs("fetch-outside-a-step-wrong")
     assert len(outside.asked("ask_model")) == 3
     [(_, sent)], [told] = outside.asked("send_mail"), outside.asked("tell_team")
     assert (sent[:8], told[:8], output[:8]) == ("answer 1", "answer 2", "answer 3")
@@ -31,7 +31,7 @@ async def test_a_call_between_steps_is_paid_at_every_call_of_the_function_and_he
 
 async def test_a_call_inside_a_step_is_paid_once_and_everybody_hears_its_answer(shelf: Shelf) -> None:
     await shelf.send("concepts/memoization.inside", {"customer_id": "cust_002"})
-    [output] = await shelf.outputs("memoization-cure")
+    [output] = await shelf.outputs("fetch-inside-a-step")
     assert len(outside.asked("ask_model")) == 1
     [(_, sent)], [told] = outside.asked("send_mail"), outside.asked("tell_team")
     assert sent == told == output
@@ -40,10 +40,10 @@ async def test_a_call_inside_a_step_is_paid_once_and_everybody_hears_its_answer(
 async def test_a_retry_of_a_later_step_pays_a_call_between_steps_once_more(shelf: Shelf) -> None:
     """And the first attempt's answer, which the customer may have seen, is not the one that is sent."""
     outside.fail("send_mail", ConnectionError("the mailbox is down"))
-    await shelf.send("concepts/memoization.between", {"customer_id": "cust_002"})
+    await shelf.send("concepts/memoization.outside", {"customer_id": "cust_002"})
     await shelf.until(lambda: outside.asked("send_mail") != [], "the first attempt")
     await shelf.past_retries()
-    await shelf.ended("memoization-wrong")
+    await shelf.ended("fetch-outside-a-step-wrong")
     assert len(outside.asked("ask_model")) == 4
 
 

@@ -5,6 +5,9 @@ import pytest
 from concepts import outside
 from tests.concepts.shelf import Shelf
 
+# What the course gives each tier.
+PRIORITY = {"enterprise": 100, "pro": 0, "free": -100}
+
 
 def answered() -> list[str]:
     return [customer for customer, _ in outside.asked("write_answer")]
@@ -13,7 +16,7 @@ def answered() -> list[str]:
 async def write(shelf: Shelf, *customers: str, event: str = "concepts/priority.email") -> None:
     """Each writes one email; the tier is the name up to the dash."""
     for customer in customers:
-        await shelf.send(event, {"customer_id": customer, "tier": customer.split("-")[0]})
+        await shelf.send(event, {"tenant_id": customer, "tier_priority": PRIORITY[customer.split("-")[0]]})
 
 
 async def keep_the_desk_busy(shelf: Shelf) -> None:
@@ -31,31 +34,32 @@ async def test_enterprise_overtakes_pro_and_pro_overtakes_free_in_one_queue(shel
     assert tiers == ["free", "enterprise", "enterprise", "pro", "pro", "free", "free"]
 
 
-async def test_a_head_start_is_120_or_60_seconds_so_that_nobody_waits_for_ever(shelf: Shelf) -> None:
+async def test_a_head_start_is_a_number_of_seconds_so_that_nobody_waits_for_ever(shelf: Shelf) -> None:
     if shelf.stand_in is None:
         pytest.skip("the official server's clock cannot be moved")
     clock = shelf.stand_in.engine.clock
     await keep_the_desk_busy(shelf)
-    for customer in ("free-at-0", "pro-at-50", "pro-at-100", "enterprise-at-150", "free-at-200"):
+    for customer in ("free-at-0", "pro-at-90", "pro-at-180", "enterprise-at-270", "free-at-360"):
         # Not `advance`: it would wait for the desk.
-        clock.jump_to(clock.now() + 50)
+        clock.jump_to(clock.now() + 90)
         await write(shelf, customer)
     outside.release()
     await shelf.asked("write_answer", 6)
-    # Seconds minus head start: -10, 0, 30, 40, 200.
-    assert answered() == ["free-first", "pro-at-50", "free-at-0", "enterprise-at-150", "pro-at-100", "free-at-200"]
+    # Seconds minus head start: 90, 100, 170, 180, 460.
+    queue = ["pro-at-90", "free-at-0", "enterprise-at-270", "pro-at-180", "free-at-360"]
+    assert answered() == ["free-first", *queue]
 
 
 async def test_no_tenant_is_above_its_share_whatever_its_priority(shelf: Shelf) -> None:
     outside.hold()
-    greedy, others = ["enterprise-greedy"] * 20, ["free-a", "pro-b", "free-c"]
-    await write(shelf, *greedy, *others, event="concepts/priority.shared-email")
-    await shelf.until(lambda: outside.busy["all"] == 4, "every desk is taken")
-    assert outside.busy["enterprise-greedy"] == 2, "the other two desks are the others'"
+    tenants = [f"free-{number}" for number in range(20)]
+    await write(shelf, *["enterprise-greedy"] * 20, *tenants * 3, event="concepts/priority.shared-email")
+    await shelf.until(lambda: outside.busy["all"] == 50, "every slot is taken")
+    assert outside.busy["enterprise-greedy"] == 3, "the other 47 slots are the others'"
     outside.release()
-    await shelf.asked("write_answer", 23)
-    assert outside.peak["all"] == 4
-    assert outside.peak["enterprise-greedy"] == 2
+    await shelf.asked("write_answer", 80)
+    assert outside.peak.pop("all") == 50
+    assert max(outside.peak.values()) == 3
 
 
 async def test_the_others_are_answered_long_before_the_greedy_tenants_backlog(shelf: Shelf) -> None:

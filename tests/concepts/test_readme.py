@@ -12,6 +12,7 @@ from uuid import uuid4
 import inngest
 import pytest
 
+import inngest_app
 from concepts.app import functions
 from tests.concepts.shelf import Shelf
 
@@ -71,6 +72,18 @@ def test_every_function_is_served_under_a_name_of_its_own() -> None:
     defined = [function.id for row in ROWS if row.file != "connect" for function in row.functions]
     assert sorted(defined) == sorted(function.id for function in functions)
     assert len(defined) == len(set(defined))
+
+
+def test_the_shelf_answers_no_event_of_the_worker() -> None:
+    """An engine calls every function that listens to a name; only the engine's own events may wake both."""
+    shared = events_of(functions) & events_of(inngest_app.functions)
+    assert {name for name in shared if not name.startswith("inngest/")} == set()
+
+
+def events_of(listeners: list[inngest.Function[Any]]) -> set[str]:
+    """The names of the events that wake these functions."""
+    triggers = [trigger for function in listeners for trigger in function._triggers]
+    return {trigger.event for trigger in triggers if isinstance(trigger, inngest.TriggerEvent)}
 
 
 @of_each_row

@@ -121,6 +121,21 @@ async def test_what_was_paid_before_the_run_failed_is_not_paid_again(
     assert outside.paid == [(orders[0], 1250)]
 
 
+async def test_successful_runs_are_run_again_once_and_nothing_is_paid_twice(
+    shelf: Shelf, since: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = numbered(2)
+    await order(shelf, orders, "12.50")
+    await shelf.ended("recover-order", "COMPLETED", 2)
+    for _ in range(2):
+        await command("rerun", "--function", "recover-order", "--since", since, "--status", "COMPLETED", "--yes")
+        await shelf.ended("recover-order", "COMPLETED", 4)
+    await shelf.settle()
+    assert len(await shelf.runs("recover-order")) == 4
+    assert (len(outside.asked("pay")), paid()) == (4, sorted(orders))
+    assert "was run again already" in capsys.readouterr().out
+
+
 async def test_what_fails_again_on_code_that_is_not_fixed_can_be_run_again(shelf: Shelf, since: str) -> None:
     await order(shelf, numbered(1), "12,50")
     for failures in (1, 2, 3):
@@ -172,12 +187,13 @@ async def test_a_failed_batch_is_left_alone_because_its_rerun_would_get_one_even
         raise inngest.NonRetriableError("no such table")
 
     monkeypatch.setattr(outside, "store", refuses)
-    name, data = "concepts/batching.mail-opened", {"account_id": f"account-{uuid4()}"}
-    await client.send([inngest.Event(name=name, data=data) for _ in range(50)])
-    await shelf.eventually(partial(failures, "store-openings-in-bulk", since), 1)
-    await command("rerun", "--function", "store-openings-in-bulk", "--since", since, "--yes")
+    account_id = f"account-{uuid4()}"
+    tickets: list[dict[str, Any]] = [{"account_id": account_id, "ticket_id": str(number)} for number in range(50)]
+    await client.send([inngest.Event(name="ticket/resolved", data=ticket) for ticket in tickets])
+    await shelf.eventually(partial(failures, "batch-embed-tickets", since), 1)
+    await command("rerun", "--function", "batch-embed-tickets", "--since", since, "--yes")
     await shelf.settle()
-    assert await failures("store-openings-in-bulk", since) == 1
+    assert await failures("batch-embed-tickets", since) == 1
     assert "a batch; send its events again" in capsys.readouterr().out
 
 
@@ -298,7 +314,7 @@ def test_the_newest_run_of_an_event_decides_and_its_first_failure_dates_it() -> 
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--last", "soon"], ["--since", "yesterday"], ["--status", "COMPLETED"], ["--last", "0h"]]
+    "wrong", [["--last", "soon"], ["--since", "yesterday"], ["--status", "RUNNING"], ["--last", "0h"]]
 )
 def test_a_window_that_means_nothing_is_refused_in_a_sentence(
     wrong: list[str], capsys: pytest.CaptureFixture[str]

@@ -1,39 +1,49 @@
 """Every row of docs/diagnose.md, reproduced: the cause is made, and the row's command shows it."""
 
+import asyncio
+import json
+import os
 import re
+import shlex
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import inngest
 import pytest
+from mcp import Client
 
 import db
 import inngest_app
+import worker
+from concepts import outside, recovery_command
+from concepts.app import app as shelf
+from concepts.idempotency import REFUND_REQUESTED
+from tests.concepts.test_readme import ROWS as CONCEPTS
 from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
-from tests.durable.test_gates import FAULTS
+from tests.durable.test_gates import FAULTS, report_of
 from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
-from tests.wrong_builds.learner import RIGHT, Customer
+from tests.wrong_builds.learner import RIGHT, answered_in_a_step
 
 pytestmark = [
     pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own"),
     pytest.mark.timeout(240),
 ]
 TABLE = (Path(__file__).parents[2] / "docs" / "diagnose.md").read_text()
-ROWS = {
-    cells[0]: cells[3].strip("`") for cells in re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.M)[1:]
-}
+LINES = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.M)
+ROWS = {symptom: command.strip("`") for symptom, _, _, command in LINES if symptom != "symptom"}
 # The symptoms that a wrong build stands for; tests/durable/test_gates.py shows that the gate finds each.
 BY_GATE = {
-    "an event is sent, no run begins": "typo",
-    "the model is asked again and again": "work_outside_a_step",
-    "every customer is checked twice each morning": "no_event_ids",
+    "a function never fires when its event arrives": "typo",
+    "a function fires twice for the same logical event": "no_event_ids",
+    'a function "lost work" after a deploy': "work_outside_a_step",
+    "one customer's burst starves the others": "no_tenant_key",
+    "the approval timed out silently over the weekend": "no_timeout_branch",
     "emails disappear in a burst": "rate_limit",
-    "one customer holds up all others": "no_tenant_key",
-    "after four hours the run fails": "no_timeout_branch",
 }
 SHOWN: dict[str, Callable[..., Awaitable[None]]] = {}
 
@@ -53,21 +63,121 @@ def test_every_row_is_reproduced() -> None:
     assert ROWS.keys() == BY_GATE.keys() | SHOWN.keys()
 
 
+def test_the_courses_twelve_come_first_and_each_names_its_concept_by_number_and_file() -> None:
+    course, _ = TABLE.split("## And more")
+    assert course.count("\n| ") == 13
+    files = {row.file: row.concept.split()[0] for row in CONCEPTS}
+    for _, _, concepts, _ in LINES:
+        for number, file in re.findall(r"(\d+) \[(\w+)\]", concepts):
+            assert files[file] in (number, "Surplus"), file
+
+
 @pytest.mark.parametrize("symptom", BY_GATE)
 def test_the_gate_that_a_row_names_is_the_one_that_finds_it(symptom: str) -> None:
     gate, *_ = FAULTS[BY_GATE[symptom]]
     assert ROWS[symptom] == f"python -m gates {gate.lower()}"
 
 
+async def call(tool: str, **arguments: object) -> str:
+    """What a tool of the engine's MCP server answers."""
+    async with Client(f"{os.environ['INNGEST_DEV']}/mcp") as client:
+        result = await client.call_tool(tool, dict(arguments))
+    assert not result.is_error, result.content
+    return str(result.structured_content)
+
+
+async def post(url: str, name: str, data: dict[str, Any], event_id: str | None = None) -> None:
+    """Send one event."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        event = {"name": name, "id": event_id or str(uuid4()), "data": data}
+        (await http.post(f"{url}/e/test", json=event)).raise_for_status()
+
+
 async def email(url: str, text: str, customer_id: str = "cust_002", event_id: str = "mail") -> None:
     """A customer writes."""
-    event = {
-        "name": "customer/email.received",
-        "id": event_id,
-        "data": {"customer_id": customer_id, "email_text": text},
-    }
-    async with httpx.AsyncClient(trust_env=False) as http:
-        (await http.post(f"{url}/e/test", json=event)).raise_for_status()
+    await post(url, "customer/email.received", {"customer_id": customer_id, "email_text": text}, event_id)
+
+
+@shows("the schedule did not fire over a deploy")
+async def test_a_tick_that_the_dev_server_was_away_for_is_made_up_for_by_hand(engine: Engine) -> None:
+    """The engine began an hour after the tick."""
+    await engine.settle()
+    assert await actions() == {}
+    assert "/invoke/customer-support-daily-health-check" in ROWS["the schedule did not fire over a deploy"]
+    await engine.invoke("customer-support-daily-health-check")
+    await engine.eventually(actions, {"health_check": 3})
+
+
+@shows("a customer was charged twice for one refund")
+async def test_a_charge_between_the_steps_is_found_by_the_query(database: None) -> None:
+    async def charged_between_steps(ctx: inngest.Context, text: str, who: dict[str, str]) -> Any:
+        await db.record("refund_issued", ctx.run_id, str(uuid4()), who["customer_id"], order_id="A-1001")
+        return await answered_in_a_step(ctx, text, who)
+
+    async with served(RIGHT.but(answered=charged_between_steps).app(), "my-worker") as engine:
+        await email(engine.origin, "How long does shipping take?")
+        await engine.settle()
+        (row,) = await db.fetch(ROWS["a customer was charged twice for one refund"])
+        assert row["count"] > 1
+
+
+@shows("OpenAI answers 429 at the nine o'clock peak")
+async def test_the_gate_of_d4_misses_a_throttle(database: None) -> None:
+    flow = {"concurrency": RIGHT.flow["concurrency"]}
+    (found, *_) = (await report_of(RIGHT.but(flow=flow).app(), "d4")).failed
+    assert found.advice is not None
+    assert found.advice.cause.startswith("without a throttle")
+    assert ROWS["OpenAI answers 429 at the nine o'clock peak"] == "python -m gates d4"
+
+
+@shows("a function is suspended forever and never resumes")
+async def test_a_wait_for_another_name_than_is_sent_is_listed_as_running(database: None) -> None:
+    async with served(RIGHT.app(), "my-worker") as engine:
+        await email(engine.origin, "I was charged twice for order A-1001, $49.00 too much.")
+        await engine.settle()
+        await post(engine.origin, "refund/approval.decide", {"customer_id": "cust_002", "approved": True})
+        await engine.settle()
+        tool, _, arguments = ROWS["a function is suspended forever and never resumes"].partition(" ")
+        listed = await call(tool, **json.loads(arguments))
+        (run,) = [run for run in engine.runs() if run.function.local_id == "answer-mail"]
+        assert run.id in listed
+
+
+@shows("yesterday's failed runs are gone from the dashboard")
+async def test_the_rows_of_failed_runs_outlive_the_engine(engine: Engine) -> None:
+    await engine.email("Hello?", "cust_404")
+    await engine.eventually(actions, {"run_failed": 1})
+    assert engine._stand_in is not None
+    engine._stand_in.state.runs.clear()
+    (row,) = await db.fetch(ROWS["yesterday's failed runs are gone from the dashboard"])
+    assert row["customer_id"] == "cust_404"
+
+
+@shows("a replay charged the customers again")
+@pytest.mark.parametrize(("name", "payments"), [("concepts/idempotency.refund_wrong", 2), (REFUND_REQUESTED, 1)])
+async def test_a_replay_pays_again_unless_the_bank_knows_the_key(name: str, payments: int) -> None:
+    outside.forget()
+    arguments = shlex.split(ROWS["a replay charged the customers again"])[3:]
+    if payments == 1:
+        arguments[2] = arguments[2].removesuffix("-wrong")
+    async with served(shelf, "concepts") as engine:
+        await post(engine.origin, name, {"order_id": "A-1001", "amount_cents": 4900})
+        await engine.settle()
+        await asyncio.to_thread(recovery_command.main, arguments)
+        await engine.settle()
+    assert (len(outside.asked("pay")), len(outside.paid)) == (2, payments)
+    outside.forget()
+
+
+@shows("the trace does not show the prompt")
+async def test_a_trace_has_the_reply_and_not_what_the_model_was_told(engine: Engine) -> None:
+    await engine.email("How long does shipping to Norway take?")
+    await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+    (row,) = await db.fetch("select run_id, detail from audit_log where action = 'message_sent'")
+    tool, _, arguments = ROWS["the trace does not show the prompt"].partition(" ")
+    trace = await call(tool, **json.loads(arguments) | {"runId": row["run_id"]})
+    assert "run-agent" in trace
+    assert worker.INSTRUCTIONS[:40] not in trace
 
 
 @shows("the dashboard lists no app")
@@ -132,7 +242,7 @@ async def test_a_step_that_returns_no_json_is_tried_again_after_its_effect(datab
         done.append(email_text)
         return object()
 
-    async def answered(ctx: inngest.Context, text: str, _: Customer) -> Any:
+    async def answered(ctx: inngest.Context, text: str, _: dict[str, str]) -> Any:
         return await ctx.step.run("think", think, text)
 
     async with served(RIGHT.but(answered=answered).app(), "my-worker") as engine:

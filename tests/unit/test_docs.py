@@ -2,6 +2,9 @@
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,60 @@ COMMANDS = sorted((ROOT / ".claude" / "commands").glob("*.md"))
 DECISIONS = ["quick-win", "d0", "d1", "d2", "d3", "d4", "d5", "d6"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/map.md", "docs/diagnose.md", "docs/swap.md"])
-def test_every_link_leads_to_a_file(name: str) -> None:
-    document = ROOT / name
-    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
-    assert links
-    assert [link for link in links if not (document.parent / link).exists()] == []
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "concepts").glob("*.md"))]
+
+
+def links_of(page: Path) -> list[str]:
+    """The links and pictures of a page that lead to files."""
+    return re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    assert [link for link in links_of(page) if not (page.parent / link).exists()] == []
+
+
+def test_the_index_leads_to_every_page_and_the_readme_to_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= set(links_of(index))
+    assert "docs/README.md" in links_of(ROOT / "README.md")
+
+
+def test_the_dapr_table_has_the_courses_twelve_rows() -> None:
+    dapr = (ROOT / "docs" / "swap.md").read_text().partition("## Dapr")[2].partition("## ")[0]
+    assert len(re.findall(r"^\| ", dapr, re.M)) == 13
+
+
+def test_the_arithmetic_of_retries_is_what_its_command_counts() -> None:
+    page = (ROOT / "docs" / "why.md").read_text()
+    (command,) = re.findall(r"```\n(python -c .*?)```", page, re.S)
+    arguments = shlex.split(command)
+    done = subprocess.run([sys.executable, *arguments[1:]], capture_output=True, text=True, check=True)
+    counted = [float(line) for line in re.findall(r": ([\d.]+)%", done.stdout)]
+    calculated = [100 * (1 - 0.05**attempts) ** 6 for attempts in (1, 2, 3, 5)]
+    assert counted == pytest.approx(calculated, abs=0.3)
+
+
+def test_every_exercise_has_an_answer_that_runs_tests_which_exist() -> None:
+    page = (ROOT / "concepts" / "exercises.md").read_text()
+    numbers = [int(number) for number in re.findall(r"^## (\d+) ", page, re.M)]
+    assert numbers == list(range(1, 16))
+    for exercise in re.split(r"^## ", page, flags=re.M)[1:]:
+        (answer,) = re.findall(r"<details><summary>Answer</summary>(.*?)</details>", exercise, re.S)
+        commands = re.findall(r'^make test ARGS="(.+)"$', answer, re.M)
+        assert commands, exercise.splitlines()[0]
+        for command in commands:
+            assert_selects(shlex.split(command))
+
+
+def assert_selects(arguments: list[str]) -> None:
+    """Each name that follows -k is part of the name of a test in one of the files."""
+    files = [argument for argument in arguments if argument.startswith("tests/")]
+    tests = " ".join(re.findall(r"def (test_\w+)", "".join((ROOT / file).read_text() for file in files)))
+    selection = arguments[arguments.index("-k") + 1] if "-k" in arguments else ""
+    for name in selection.split(" or ") if selection else []:
+        assert name in tests, (name, files)
 
 
 def test_the_map_has_a_row_for_every_prompt() -> None:

@@ -1,0 +1,42 @@
+"""Limits proven by how much was done at once. Runs without a database, a model or a network."""
+
+from typing import Any
+
+import inngest
+import pytest
+
+from concepts import outside
+from concepts.shelf import client
+from tests.concepts.shelf import Shelf
+
+
+async def held(shelf: Shelf, *events: tuple[str, dict[str, Any]], at_once: int) -> None:
+    """Send these events while nothing can be finished: so many are begun. Then let all of them end."""
+    outside.hold()
+    await client.send([inngest.Event(name=name, data=data) for name, data in events])
+    await shelf.until(lambda: outside.busy["all"] == at_once, f"{at_once} at once")
+    outside.release()
+    await shelf.asked("write_answer", len(events))
+    assert outside.peak["all"] == at_once
+
+
+async def test_ten_orders_are_processed_at_once(shelf: Shelf) -> None:
+    await held(shelf, *[("order/placed", {"order_id": f"A-{number}"}) for number in range(25)], at_once=10)
+
+
+@pytest.mark.parametrize(("event", "limit"), [("user/action", 3), ("notification/send", 5)])
+async def test_each_user_has_a_limit_of_its_own(shelf: Shelf, event: str, limit: int) -> None:
+    users = ["loud"] * 20 + ["quiet"] * 2
+    await held(shelf, *[(event, {"user_id": user}) for user in users], at_once=limit + 2)
+    assert (outside.peak["loud"], outside.peak["quiet"]) == (limit, 2)
+
+
+async def test_a_hundred_notifications_are_sent_at_once(shelf: Shelf) -> None:
+    users = [f"user-{number}" for number in range(110)]
+    await held(shelf, *[("notification/send", {"user_id": user}) for user in users], at_once=100)
+
+
+async def test_functions_that_name_the_same_limit_share_it(shelf: Shelf) -> None:
+    names = ["concepts/shared_limits.summary", "concepts/shared_limits.translation"]
+    await held(shelf, *[(name, {}) for name in names for _ in range(10)], at_once=4)
+    assert outside.peak["summaries"] <= 4

@@ -22,7 +22,7 @@ async def listening(
     app: Any, log_level: str = "warning", http: Literal["auto", "h11", "httptools"] = "auto"
 ) -> AsyncIterator[str]:
     """The app's address while it is served. Raises what keeps it from starting."""
-    with socket.socket() as bound:
+    with socket.socket(proto=socket.IPPROTO_TCP) as bound:
         bound.bind(("127.0.0.1", 0))
         # Kept open longer than an engine pools it: one that closes just as a call is sent costs the call an attempt.
         config = uvicorn.Config(app, http=http, log_level=log_level, lifespan="off", timeout_keep_alive=300)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.ports import free_port
+from offline.processes import free_port
 
 # Before anything imports the app, which reads its settings once.
 FOREIGN = (

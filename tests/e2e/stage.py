@@ -18,11 +18,11 @@ import psutil
 import db
 from offline.inngest_server import DevServer
 from offline.postgres import EmbeddedPostgres
+from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
 from tests.mail_server import MailServer, mail_server
-from tests.ports import free_port
 
 # A new process has everything imported: what a kill costs is the retry, not the start.
 processes = multiprocessing.get_context("forkserver")

@@ -16,10 +16,10 @@ import httpx
 import pytest
 
 import db
+from offline.processes import free_port
 from tests.durable.conftest import app_url, engine  # noqa: F401
 from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.ledger import decide, forget_everything
-from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="the rows to compare with come from the stand-in")
 ROOT = Path(__file__).parents[2]

@@ -18,10 +18,7 @@ from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
 from tests.wrong_builds.learner import RIGHT, Customer
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own")
 TABLE = (Path(__file__).parents[2] / "docs" / "diagnose.md").read_text()
 ROWS = {
     cells[0]: cells[3].strip("`") for cells in re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.M)[1:]

@@ -4,12 +4,9 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from tests.e2e.programs import ROOT
 
 
-@pytest.mark.timeout(180)
 def test_the_benchmark_measures_what_it_says() -> None:
     command = [sys.executable, "-m", "offline.bench", "--quick"]
     bench = subprocess.run(

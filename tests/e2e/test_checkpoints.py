@@ -22,10 +22,7 @@ from offline.inngest_server import DevServer
 from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, actions
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each checkpoint needs an engine of its own"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each checkpoint needs an engine of its own")
 PATIENCE_SECONDS = 8
 
 

@@ -1,6 +1,7 @@
 """What every test stands on: a Postgres of its own and an environment in which nothing of the learner's is visible."""
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,10 +12,11 @@ from offline.processes import free_port
 FOREIGN = (
     "OPENAI_API_KEY OPENAI_BASE_URL INNGEST_EVENT_KEY INNGEST_SIGNING_KEY ENCRYPTION_KEY REFUND_LIMIT_CENTS"
     " PAYMENTS STRIPE_API_KEY STRIPE_API_BASE STRIPE_WEBHOOK_SECRET EMAIL_WEBHOOK_AUTH"
-    " REVIEWERS DESK_URL REVIEWER_WEBHOOK_URL SMTP_URL MAIL_FROM"
+    " REVIEWERS DESK_URL REVIEWER_WEBHOOK_URL SMTP_URL MAIL_FROM HTTP_PROXY HTTPS_PROXY ALL_PROXY"
 )
 for name in FOREIGN.split():
     os.environ.pop(name, None)
+    os.environ.pop(name.lower(), None)
 os.environ |= {
     "PYTHON_DOTENV_DISABLED": "1",
     "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/not-started",
@@ -28,6 +30,15 @@ os.environ |= {
 import db  # noqa: E402
 from offline.postgres import EmbeddedPostgres  # noqa: E402
 from tests.ledger import forget_everything  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tls_context() -> Iterator[None]:
+    """Nothing here speaks TLS over httpx, and every new client would read all certificates anew (20 ms each time)."""
+    context = ssl.create_default_context()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", lambda **_: context)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input --retri
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
 # Tests run in four processes, also on two processors, because many of them wait. Files start in their order, so that the
-# long ones are not last. One file needs no second process, and beside one official server tests take turns.
-PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses 4 --dist loadfile --no-loadscope-reorder)
+# long ones are not last; a process that dies is a failure. One file needs no second process, and beside one official
+# server tests take turns.
+PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 
 # A foreign path to import from would shadow what requirements.lock pins.
 unexport PYTHONPATH PYTHONHOME

@@ -1,8 +1,12 @@
 """What every test stands on: a Postgres of its own and an environment in which nothing of the learner's is visible."""
 
+import asyncio
+import functools
+import inspect
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -30,6 +34,26 @@ os.environ |= {
 import db  # noqa: E402
 from offline.postgres import EmbeddedPostgres  # noqa: E402
 from tests.ledger import forget_everything  # noqa: E402
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """End a test that waits for too long inside the event loop, with the place where it waits.
+
+    This comes before the limit of pytest-timeout, which counts fixtures, too, and has to end the whole process.
+    """
+    seconds = 0.8 * float(config.getoption("timeout") or config.getini("timeout"))
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _limited(item.obj, seconds)
+
+
+def _limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(test)
+    async def limited(*arguments: Any, **named: Any) -> None:
+        async with asyncio.timeout(seconds):
+            await test(*arguments, **named)
+
+    return limited
 
 
 @pytest.fixture(scope="session", autouse=True)

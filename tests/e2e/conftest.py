@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 Tell: TypeAlias = Callable[[Story, Misfortune], Awaitable[Telling]]
 UNDISTURBED = Misfortune()
 # The retries of the official server take real time.
-TELLING_SECONDS = None if OFFICIAL else 60
+TELLING_SECONDS = None if OFFICIAL else 80
 told: dict[str, Telling] = {}
 
 

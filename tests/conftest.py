@@ -76,6 +76,8 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 async def database(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
     """The tables as after `python db.py`: the five customers and nothing else."""
+    # A test that ran without a database may have made a pool, which would look for one in vain.
+    await db.close()
     await db.migrate()
     await forget_everything()
     await db.fetch("delete from customers")

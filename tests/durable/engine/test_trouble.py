@@ -239,7 +239,7 @@ def test_a_taken_port_is_one_clear_line_and_exit_code_1() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = _command("--port", str(taken.getsockname()[1]))
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
     assert "cannot listen on 127.0.0.1" in err
     assert "Traceback" not in err

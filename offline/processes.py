@@ -21,11 +21,26 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "SSL_
 STOP_SECONDS = 5.0
 
 
+# The sockets that keep the ports of `free_port`, until this program ends.
+_KEPT: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago. Another program may take it at any time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 on which nothing listens, and keep it for this program and those it starts.
+
+    A socket that is bound to the port and never listens keeps it: the system gives the port to nobody who asks for any
+    free one. A server that is told to use it may still do so, and again after a restart, if it sets SO_REUSEADDR as
+    uvicorn, asyncio and Postgres do (see socket(7)). Only Linux allows that; elsewhere the port is let go at once.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    port = int(keeper.getsockname()[1])
+    if sys.platform == "linux":
+        _KEPT.append(keeper)
+    else:
+        keeper.close()
+    return port
 
 
 @dataclass(frozen=True)

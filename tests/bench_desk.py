@@ -12,12 +12,11 @@ import time
 
 import asyncpg
 import httpx
-import uvicorn
 
 import db
 from offline.postgres import EmbeddedPostgres
 from tests.desk import Engine, application
-from tests.ports import free_port
+from tests.serving import listening
 
 WAITING, DECIDED, TIMES, LIMIT_MS = 1_000, 100_000, 30, 100
 
@@ -79,11 +78,6 @@ async def measure(audit_rows: int) -> None:
     started = time.perf_counter()
     await fill(audit_rows, WAITING + DECIDED, WAITING)
     print(f"{audit_rows:,} audit rows and {WAITING + DECIDED:,} refunds in {time.perf_counter() - started:.0f} s")
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(application(Engine()), port=port, log_level="critical", lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
     middle, run = audit_rows // 2, f"run-{audit_rows // 4}"
     pages = {
         "what waits": "",
@@ -107,7 +101,8 @@ async def measure(audit_rows: int) -> None:
     }
     print(f"{'page':34}{'fastest':>9}{'median':>9}{'slowest':>9}  ms")
     slow = []
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as visitor:
+    desk = application(Engine())
+    async with listening(desk, "critical") as url, httpx.AsyncClient(base_url=url, trust_env=False) as visitor:
         for name, path in pages.items():
             taken = []
             for _ in range(TIMES):
@@ -117,8 +112,6 @@ async def measure(audit_rows: int) -> None:
                 answer.raise_for_status()
             slow += [name] if statistics.median(taken) >= LIMIT_MS else []
             print(f"{name:34}{min(taken):9.1f}{statistics.median(taken):9.1f}{max(taken):9.1f}")
-    server.should_exit = True
-    await serving
     await db.close()
     print(f"Slower than {LIMIT_MS} ms: {', '.join(slow) or 'none'}.")
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tests.ports import free_port
+from tests.serving import listening
 
 KEY = "sk_test_stand_in"
 # Longer than any test's patience with an answer.
@@ -202,20 +201,8 @@ class FakeStripe:
 @asynccontextmanager
 async def serve(fake: FakeStripe) -> AsyncIterator[FakeStripe]:
     """The account on a port of its own, in this process."""
-    port = free_port()
     routes = [
         Route(path, fake.answer, methods=["GET", "POST"]) for path in ("/v1/payment_intents/search", "/v1/refunds")
     ]
-    config = uvicorn.Config(
-        Starlette(routes=routes), port=port, log_level="critical", lifespan="off", timeout_graceful_shutdown=0
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    fake.url = f"http://127.0.0.1:{port}"
-    try:
+    async with listening(Starlette(routes=routes), "critical", grace_seconds=0) as fake.url:
         yield fake
-    finally:
-        server.should_exit = True
-        await serving

@@ -18,14 +18,17 @@ MORE = {"SAMPLES": "4", "HYPOTHESIS_PROFILE": "torture"}
 
 def passed(seed: int, seconds: float) -> bool | None:
     """Run everything with one seed; None if the time was up first."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", *TESTS, *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "--timeout=3600", *TESTS, *sys.argv[1:]]
     process = subprocess.Popen(command, env={**MORE, **os.environ, "SEED": str(seed)})
     try:
         return process.wait(seconds) == 0
     except subprocess.TimeoutExpired:
         # As Ctrl-C does: it takes its servers and processes down with it.
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
         return None
 
 

@@ -139,7 +139,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {row["action"]: row["count"] for row in trail} == ends
 
 
-@pytest.mark.timeout(3600)
 def test_the_ledger_is_what_a_plain_model_of_it_says(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,10 +24,7 @@ from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
 from tests.adversary.profile import PROFILE, SEED
 from tests.durable.driver import OFFICIAL, Engine
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="every example lasts until all clocks have run out"),
-    pytest.mark.timeout(3600),
-]
+pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="every example lasts until all clocks have run out")
 PAYING = '{"order_id": "A-1001", "amount_cents": 4900, "reason": "Duplicate charge"}'
 
 

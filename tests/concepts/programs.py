@@ -21,8 +21,7 @@ import uvicorn
 from concepts import outside
 from concepts.app import app
 from concepts.shelf import client
-from offline.processes import Process, Processes
-from tests.ports import free_port
+from offline.processes import Process, Processes, free_port
 from tests.serving import listening, synced
 
 START_SECONDS = 30.0

@@ -139,7 +139,6 @@ async def test_an_approval_given_at_the_moment_of_the_question_is_heard(
     assert await shelf.outputs(APPROVAL) == [{"status": "issued", "refund_id": "payment-1"}]
 
 
-@pytest.mark.timeout(300)
 async def test_a_sleep_and_a_wait_survive_five_redeploys(shelf: Shelf) -> None:
     """Each time the process is killed and another one started; at the end none is left that knew of the beginning."""
     async with apart() as program:

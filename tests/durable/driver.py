@@ -16,7 +16,7 @@ import db
 from offline.inngest_server import DevServer
 
 OFFICIAL = os.environ.get("INNGEST_TEST_SERVER")
-PATIENCE_SECONDS = 60.0 if OFFICIAL else 10.0
+PATIENCE_SECONDS = 60.0 if OFFICIAL else 30.0
 
 
 class Engine:

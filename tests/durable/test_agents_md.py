@@ -17,8 +17,8 @@ from mcp import Client
 
 import db
 from offline.inngest_server import DevServer
+from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, Engine, actions
-from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "AGENTS.md").read_text()

@@ -10,8 +10,8 @@ from inngest._internal.errors import SendEventsError
 
 import db
 import inngest_app
+from offline.processes import free_port
 from tests.durable.driver import Engine, actions
-from tests.ports import free_port
 from web import Event
 
 EMAIL = Event(id="mail-1", name="customer/email.received", data={"customer_id": "cust_002", "email_text": "Hi"})

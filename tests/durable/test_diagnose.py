@@ -29,10 +29,7 @@ from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
 from tests.wrong_builds.learner import RIGHT, answered_in_a_step
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own")
 TABLE = (Path(__file__).parents[2] / "docs" / "diagnose.md").read_text()
 LINES = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.M)
 ROWS = {symptom: command.strip("`") for symptom, _, _, command in LINES if symptom != "symptom"}

@@ -25,11 +25,7 @@ from tests.serving import served
 from tests.wrong_builds import early
 from tests.wrong_builds.learner import RIGHT, Build
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each build needs an engine of its own"),
-    # A gate that waits for what must not happen waits by the real clock.
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each build needs an engine of its own")
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 6
 # For each wrong build: the gate that finds its fault, the file that it tells to reread, and words of the cause.

@@ -1,5 +1,6 @@
 """Tells stories, from an empty database each, and gives whole programs a temporary folder."""
 
+import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.ledger import forget_everything
 signal.signal(signal.SIGINT, signal.default_int_handler)
 Tell: TypeAlias = Callable[[Story, Misfortune], Awaitable[Telling]]
 UNDISTURBED = Misfortune()
+# The retries of the official server take real time.
+TELLING_SECONDS = None if OFFICIAL else 80
 told: dict[str, Telling] = {}
 
 
@@ -30,7 +33,7 @@ async def tell(database: None, postgres: EmbeddedPostgres, tmp_path: Path) -> Te
         if misfortune == UNDISTURBED and story.name in told:
             return told[story.name]
         await forget_everything()
-        async with Stage(postgres, tmp_path, misfortune, story) as stage:
+        async with Stage(postgres, tmp_path, misfortune, story) as stage, asyncio.timeout(TELLING_SECONDS):
             await story.tell(stage)
             telling = await stage.end()
         if misfortune == UNDISTURBED:

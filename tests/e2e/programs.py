@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,11 +12,15 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
+LIMIT_SECONDS = 90.0
 
 
 def start(temporary: Path, *arguments: str, project: Path = ROOT, **environment: str) -> "subprocess.Popen[str]":
-    """`python -m offline ARGUMENTS` with nothing in its environment that is not given here."""
-    return subprocess.Popen(
+    """`python -m offline ARGUMENTS` with nothing in its environment that is not given here.
+
+    It is killed after LIMIT_SECONDS, so that reading what it prints comes to an end.
+    """
+    program = subprocess.Popen(
         [sys.executable, "-m", "offline", *arguments],
         cwd=project,
         env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary), **environment},
@@ -24,6 +29,10 @@ def start(temporary: Path, *arguments: str, project: Path = ROOT, **environment:
         text=True,
         start_new_session=True,
     )
+    limit = threading.Timer(LIMIT_SECONDS, program.kill)
+    limit.daemon = True
+    limit.start()
+    return program
 
 
 def up_to(text: str, demo: "subprocess.Popen[str]") -> str:

@@ -18,16 +18,17 @@ import psutil
 import db
 from offline.inngest_server import DevServer
 from offline.postgres import EmbeddedPostgres
+from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
 from tests.mail_server import MailServer, mail_server
-from tests.ports import free_port
 
 # A new process has everything imported: what a kill costs is the retry, not the start.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.e2e.killable_app"])
 
+PATIENCE_SECONDS = 30.0
 Question = Callable[[], Awaitable[Any]]
 Strike = Callable[["Stage"], Awaitable[None]]
 
@@ -107,12 +108,12 @@ class Stage:
             if not self.struck:
                 self._striking.cancel()
             # What was done to the database is undone.
-            await asyncio.wait([self._striking])
+            await asyncio.wait([self._striking], timeout=PATIENCE_SECONDS)
         if self.server is None:
             await self.engine.cancel_all()
         if self._process is not None:
             self._process.kill()
-            self._process.join()
+            self._process.join(PATIENCE_SECONDS)
         await self._proxy.stop()
         if self.server is not None:
             await self.server.stop()
@@ -182,17 +183,16 @@ class Stage:
         self._process = processes.Process(
             target=killable_app.serve,
             args=(self._port, self._environment, self._log, at, how, misfortune.query_seconds),
+            daemon=True,
         )
         self._process.start()
         if at is not None and misfortune.strike is not None:
             self._striking = asyncio.create_task(self._strike(misfortune.strike))
-        async with httpx.AsyncClient(base_url=self._proxy.origin) as http:
-            while True:
-                try:
-                    if (await http.put("/api/inngest")).is_success:
-                        return
-                except httpx.TransportError:
-                    pass
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        async with httpx.AsyncClient(base_url=self._proxy.origin, timeout=PATIENCE_SECONDS) as http:
+            while not (await http.put("/api/inngest")).is_success:
+                assert self._process.is_alive(), f"the app ended as it started, with {self._process.exitcode}"
+                assert asyncio.get_running_loop().time() < deadline, "waited for the app to register"
                 await asyncio.sleep(0.01)
 
     async def _strike(self, strike: Strike) -> None:

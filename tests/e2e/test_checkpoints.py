@@ -19,13 +19,10 @@ from gates.__main__ import run
 from gates.report import Report
 from offline import kit
 from offline.inngest_server import DevServer
+from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, actions
-from tests.ports import free_port
 
-pytestmark = [
-    pytest.mark.skipif(bool(OFFICIAL), reason="each checkpoint needs an engine of its own"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each checkpoint needs an engine of its own")
 PATIENCE_SECONDS = 8
 
 

@@ -23,8 +23,6 @@ STRANGERS = {
 }
 DOTENV = "DATABASE_URL=postgresql://stranger@127.0.0.1:1/stranger\nEMAIL_CONCURRENCY=1\n"
 
-pytestmark = pytest.mark.timeout(240)
-
 
 def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temporary: Path, tmp_path: Path) -> None:
     project = copy_of_the_project(tmp_path)

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
+from offline.processes import free_port
 from tests.e2e.programs import PATIENCE_SECONDS, copy_of_the_project, left_behind, start, up_to
-from tests.ports import free_port
-
-pytestmark = pytest.mark.timeout(180)
 
 PARTS = ("engine     http", "shelf      http")
 

@@ -30,7 +30,6 @@ def functions_in(source: str) -> set[str]:
     return {str(keyword.value.value) for keyword in keywords if isinstance(keyword.value, ast.Constant)}
 
 
-@pytest.mark.timeout(300)
 async def test_every_step_of_every_function_has_a_story(tell: Tell) -> None:
     source = "".join(path.read_text() for path in [ROOT / "inngest_app.py", *sorted((ROOT / "steps").glob("*.py"))])
     seen = {step for story in STORIES.values() for step in (await tell(story, UNDISTURBED)).steps}

@@ -5,24 +5,20 @@ Runs on Postgres alone: DBOS has no server. The rows to compare with are the ner
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 import db
+from offline.processes import Processes, free_port
 from tests.durable.conftest import app_url, engine  # noqa: F401
 from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.ledger import decide, forget_everything
-from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="the rows to compare with come from the stand-in")
-ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
 QUESTION = "How long does shipping to Norway take?"
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
 ENDED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
@@ -31,7 +27,8 @@ ENDED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 class OtherApp:
     """The port, as a process that can be killed."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, processes: Processes, **settings: str) -> None:
+        self.processes = processes
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = settings
@@ -39,23 +36,22 @@ class OtherApp:
 
     def start(self) -> None:
         """Begin, or begin again."""
-        command = [sys.executable, "-m", "uvicorn", "tests.swap.dbos_app:app", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self.settings)
+        command = ("-m", "uvicorn", "tests.swap.dbos_app:app", "--port", str(self.port))
+        self.process = self.processes.start("swap", *command, environment=os.environ | self.settings)
 
     def kill(self) -> None:
         """End at once."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.processes.kill(self.process)
 
     async def post(self, path: str, data: Any) -> None:
         """Post, when it listens."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
             while True:
                 try:
                     (await http.post(path, json=data)).raise_for_status()
                     return
                 except httpx.ConnectError:
-                    assert self.process.poll() is None
+                    assert self.process.running, self.process.tail()
                     await asyncio.sleep(0.05)
 
     async def email(self, text: str, event_id: str) -> None:
@@ -66,9 +62,8 @@ class OtherApp:
 @pytest.fixture
 def other(database: None, request: pytest.FixtureRequest) -> Iterator[OtherApp]:
     """The port, running."""
-    app = OtherApp(**getattr(request, "param", {}))
-    yield app
-    app.kill()
+    with Processes() as processes:
+        yield OtherApp(processes, **getattr(request, "param", {}))
 
 
 async def until(question: Callable[[], Awaitable[Any]], expected: Any) -> None:

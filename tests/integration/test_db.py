@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 import db
 import settings
 from offline.postgres import EmbeddedPostgres
+from offline.processes import free_port
 from refunds import ledger, payments
 from tests.ledger import decide
-from tests.ports import free_port
 
 NEON = "postgresql://ada:s3cr3t@ep-a-1.eu-central-1.aws.neon.tech/neondb"
 

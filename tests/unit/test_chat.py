@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 
 import settings
+from offline.processes import free_port
 from outbound import chat
-from tests.ports import free_port
 
 SECRET = "T000-B000-s3cret"
 ROW = {"id": 7, "order_id": "A-1001", "amount_cents": 123456, "expires_at": datetime(2026, 11, 21, 14, 5, tzinfo=UTC)}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import settings
+from offline.processes import free_port
 from outbound import mail
 from tests.mail_server import CERTIFICATE, MailServer, mail_server
-from tests.ports import free_port
 
 GRACE = "grace@example.com"
 HEADER = "<a@b>\r\nBcc: eve@x.y"

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ports import free_port
+from offline.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 URL = "postgresql://ada:s3cr3t@db.invalid/app"

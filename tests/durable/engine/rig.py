@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +11,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
-import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from offline.inngest_server import DevServer
 from tests.durable.engine.recorded.app import make_app
-from tests.ports import free_port
+from tests.serving import listening, synced
 
 
 @dataclass
@@ -58,19 +56,12 @@ async def recorded_app() -> AsyncIterator[Rig]:
     """Serve the recorded app and an engine that knows it, until the block ends."""
     async with DevServer(poll=False, seed=1) as engine, httpx.AsyncClient(base_url=engine.origin) as http:
         rig = Rig(engine, http)
-        port = free_port()
-        config = uvicorn.Config(_listening(make_app(engine.origin), rig.calls), port=port, log_level="critical")
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        (await http.put(f"http://127.0.0.1:{port}/api/inngest")).raise_for_status()
-        yield rig
-        server.should_exit = True
-        await serving
+        async with listening(_recording(make_app(engine.origin), rig.calls), "critical") as url:
+            await synced(url)
+            yield rig
 
 
-def _listening(app: ASGIApp, calls: list[Call]) -> ASGIApp:
+def _recording(app: ASGIApp, calls: list[Call]) -> ASGIApp:
     async def listen(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await app(scope, receive, send)

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from offline.inngest_server import DevServer
 from offline.inngest_server.core.state import RunStatus
+from offline.processes import free_port
 from tests.durable.engine.world import World, note
 
 
@@ -71,7 +72,7 @@ async def test_a_run_goes_on_at_the_address_its_app_moved_to(world: World) -> No
     await world.start()
     await world.sent("go")
     await world.stop()
-    world.port = free = _free_port()
+    world.port = free = free_port()
     await world.start()
     await world.advance(hours=1)
     assert world.run("sleeper").output == "moved"
@@ -185,7 +186,7 @@ async def test_a_restarted_app_with_other_functions_is_noticed_by_itself() -> No
 
 
 async def test_an_app_that_comes_up_later_is_found_at_its_url() -> None:
-    port = _free_port()
+    port = free_port()
     async with DevServer(sdk_urls=[f"http://127.0.0.1:{port}/api/inngest"], poll=False) as server:
         world = World(server)
         world.port = port
@@ -214,12 +215,6 @@ async def test_two_apps_are_served_side_by_side(world: World) -> None:
     assert (world.log, other.log) == (["ran"], ["ran"])
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _command(*arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "offline.inngest_server", "--no-discovery", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {})
@@ -244,7 +239,7 @@ def test_a_taken_port_is_one_clear_line_and_exit_code_1() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = _command("--port", str(taken.getsockname()[1]))
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
     assert "cannot listen on 127.0.0.1" in err
     assert "Traceback" not in err

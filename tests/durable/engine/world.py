@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,21 +14,18 @@ import uvicorn
 
 from offline.inngest_server import DevServer
 from offline.inngest_server.core.state import Run
-from tests.ports import free_port
+from offline.processes import free_port
+from tests.serving import Server, bound_socket
 
 Handler = Callable[[inngest.Context], Awaitable[Any]]
 
 
-class _AppServer(uvicorn.Server):
+class _AppServer(Server):
     """Ends like a killed process: at once, and whatever it was answering stays unanswered."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.killed = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
@@ -93,10 +89,8 @@ class World:
 
     async def serve(self, app: Any) -> None:
         """Serve any ASGI app on the app's port."""
-        self._http = _AppServer(uvicorn.Config(app, port=self.port, log_level="critical", lifespan="off"))
-        self._serving = asyncio.create_task(self._http.serve())
-        while not self._http.started:
-            await asyncio.sleep(0.002)
+        self._http = _AppServer(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        self._serving = await self._http.begin(bound_socket(self.port))
 
     async def stop(self) -> None:
         """Take the app away, in the middle of whatever it does."""

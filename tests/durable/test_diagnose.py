@@ -16,7 +16,8 @@ from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.durable.test_gates import FAULTS
 from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
-from tests.wrong_builds.learner import RIGHT, Customer
+from tests.wrong_builds.learner import RIGHT
+from tests.wrong_builds.worker import Customer
 
 pytestmark = [
     pytest.mark.skipif(bool(OFFICIAL), reason="each symptom needs an engine of its own"),

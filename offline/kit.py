@@ -7,35 +7,33 @@ files are copied as they are.
 """
 
 import argparse
+import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from offline.processes import ROOT
 
-BASE = "ai-agent-nervous-system-base"
+BASE = "ai-agent-nervous-system"
+ARCHIVE = f"{BASE}-base.zip"
 LAST, BEYOND = 6, 7
-RULES = [
-    "AGENTS.md",
-    "CLAUDE.md",
-    ".claude",
-    ".mcp.json",
-    "opencode.json",
-    ".env.example",
-    ".gitignore",
-    "pyproject.toml",
-    "requirements.lock",
-    "LICENSE",
-    "migrations",
-    "gates",
-]
+RULES = ["AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json", "opencode.json", ".gitignore", "LICENSE", "gates"]
+SURROUNDINGS = [".env.example", "pyproject.toml", "requirements.lock"]
+# What a learner's own build and the gates import. The lock of the base pins these and what they need.
+LEARNER = ["asyncpg", "fastapi", "httpx", "inngest", "openai-agents", "python-dotenv", "uvicorn", "watchfiles"]
+# The base has only the part of .env.example before this line.
+OPTIONAL = "# Everything from here on is optional."
 # The whole files that each Decision adds. D1 adds inngest_app.py, of which D1 to D5 each keep more lines.
 ADDED = {
-    0: ["db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
+    0: ["migrations", "db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
     3: ["steps/health_check.py"],
     5: ["steps/approval.py", "steps/saved_state.py", "steps/retries.py", "outbound/chat.py"],
 }
@@ -50,17 +48,22 @@ README = """\
 {what}
 
 1. A virtual environment with Python 3.11 or newer, and `pip install --require-hashes -r requirements.lock`.
-2. `cp .env.example .env`, and put in your `DATABASE_URL` and `OPENAI_API_KEY`.
-3. Beside it the dev server: `npx inngest-cli@latest dev -u http://127.0.0.1:8000/api/inngest`
 {run}
 Your coding agent reads AGENTS.md, the skills in `.claude/skills` and the prompts in `.claude/commands` (`/quick-win`,
-`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says; the `concepts/` that it names are files of the
-reference app.
+`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says.
+"""
+PROJECT = """\
+[project]
+name = "{name}"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = [
+{dependencies}]
 """
 BASE_README = README.format(
     title="Give your AI agent a nervous system: the base",
-    what="Rules, skills, wiring, tables and gates; the worker and its nervous system are what you build.",
-    run="4. Give your coding agent the first prompt: `/quick-win`.\n",
+    what="Rules, skills, wiring and gates; the store, the worker and its nervous system are what you build.",
+    run="2. Give your coding agent the first prompt: `/quick-win`, or paste the course's own.\n",
 )
 
 
@@ -107,7 +110,7 @@ def copy(names: list[str], folder: Path) -> None:
 
 def write_checkpoint(decision: int, folder: Path) -> None:
     """Write the state after a Decision (0 to 6): rules, worker, and exactly the layers up to it."""
-    copy(RULES, folder)
+    copy([*RULES, *SURROUNDINGS], folder)
     for number, names in ADDED.items():
         if number <= decision:
             copy(names, folder)
@@ -118,9 +121,43 @@ def write_checkpoint(decision: int, folder: Path) -> None:
             ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "inngest_app.py"]
             subprocess.run(ruff, cwd=folder, check=True)
     app = "5. The app: `uvicorn inngest_app:app --port 8000 --timeout-keep-alive 300`\n" if decision else ""
+    surroundings = (
+        "2. `cp .env.example .env`, and put in your `DATABASE_URL` and `OPENAI_API_KEY`.\n"
+        "3. Beside it the dev server: `npx inngest-cli@latest dev -u http://127.0.0.1:8000/api/inngest`\n"
+    )
     what = f"The worker with the layers of D1 to D{decision}." if decision else "The plain worker, without any engine."
-    run = f"4. `python db.py` creates the tables and five customers.\n{app}"
+    run = f"{surroundings}4. `python db.py` creates the tables and five customers, or adopts yours.\n{app}"
     (folder / "README.md").write_text(README.format(title=f"The state after D{decision}", what=what, run=run))
+
+
+def learners_lock() -> str:
+    """The part of requirements.lock that a learner needs, on any platform: LEARNER and what these need."""
+    wanted: set[str] = set()
+    waiting = [Requirement(name) for name in LEARNER]
+    while waiting:
+        parent = waiting.pop()
+        name = canonicalize_name(parent.name)
+        if name in wanted and not parent.extras:
+            continue
+        wanted.add(name)
+        # What is not installed here belongs to another platform.
+        with suppress(importlib.metadata.PackageNotFoundError):
+            needed = [Requirement(text) for text in importlib.metadata.requires(name) or []]
+            waiting += [each for each in needed if is_for(each, parent.extras)]
+    entries = re.split(r"^(?=\w)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
+    return "".join(entry for entry in entries if canonicalize_name(entry.partition("==")[0]) in wanted)
+
+
+def is_for(requirement: Requirement, extras: set[str]) -> bool:
+    """Whether a package needs this, on some platform, when it is installed with these extras."""
+    marker = str(requirement.marker)
+    return "extra ==" not in marker or any(f'extra == "{extra}"' in marker for extra in extras)
+
+
+def pins(lock: str) -> str:
+    """LEARNER with the versions of a lock, as lines of a TOML list."""
+    found = re.findall(r"^([\w.-]+==[^ ;\\]+)", lock, re.MULTILINE)
+    return "".join(f'    "{pin}",\n' for pin in found if pin.partition("==")[0] in LEARNER)
 
 
 def write_base(archive: Path) -> None:
@@ -128,8 +165,10 @@ def write_base(archive: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, ZipFile(archive, "w", ZIP_DEFLATED) as packed:
         folder = Path(temporary)
         copy(RULES, folder)
-        # What applies the migrations is a part of the worker.
-        (folder / "migrations" / "__init__.py").unlink()
+        lock = learners_lock()
+        (folder / "requirements.lock").write_text(lock)
+        (folder / "pyproject.toml").write_text(PROJECT.format(name=BASE, dependencies=pins(lock)))
+        (folder / ".env.example").write_text((ROOT / ".env.example").read_text().partition(OPTIONAL)[0].rstrip() + "\n")
         (folder / "README.md").write_text(BASE_README)
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(f"{BASE}/{path.relative_to(folder).as_posix()}", DATE)
@@ -141,13 +180,13 @@ def write_base(archive: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which of the two, and where."""
     parser.add_argument("what", choices=["base", *(f"d{number}" for number in range(LAST + 1))])
-    parser.add_argument("--to", type=Path, metavar="PATH", help=f"default: {BASE}.zip, or a folder like checkpoint-d3")
+    parser.add_argument("--to", type=Path, metavar="PATH", help=f"default: {ARCHIVE}, or a folder like checkpoint-d3")
 
 
 def main(options: argparse.Namespace) -> int:
     """Write it. Returns 1 when there is something already."""
     base = options.what == "base"
-    target: Path = options.to or Path(f"{BASE}.zip" if base else f"checkpoint-{options.what}")
+    target: Path = options.to or Path(ARCHIVE if base else f"checkpoint-{options.what}")
     if target.exists() and not base:
         print(f"{target} is there already: remove it, or name another place with --to", file=sys.stderr)
         return 1

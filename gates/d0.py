@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from gates import contract
+from gates import contract, source
 from gates.report import Advice
 from gates.rows import RowsError, counted
 from gates.world import World, told
@@ -50,6 +50,7 @@ async def check(world: World) -> None:
     else:
         wrong = sorted(str(path) for path in reachable(start) if {"inngest", "inngest_app"} & tops(path))
         world.report.check(what, ", ".join(wrong) or "neither do its files", not wrong, KNOWS_THE_ENGINE)
+    source.look(world, source.SHELL, source.IDENTITY, source.POOL_PER_CALL)
     if world.build.beyond:
         await closed_set(world)
 

@@ -1,6 +1,6 @@
 """D1: the agent's whole run is one durable step of a function that is started by hand."""
 
-from gates import contract
+from gates import contract, source
 from gates.engine import Function, Run
 from gates.report import Advice
 from gates.spans import Step
@@ -49,6 +49,7 @@ async def check(world: World) -> None:
             return
         done_at_once(world, steps)
         replies += [reply_in(agent, question)] if agent else []
+    source.look(world, source.GATHERED, source.BLOCKS)
     first, second = replies
     world.report.check("another question gets another answer", second[:80], first != second, NO_MODEL)
 

@@ -7,6 +7,8 @@ files are copied as they are.
 """
 
 import argparse
+import ast
+import difflib
 import importlib.metadata
 import re
 import shutil
@@ -37,6 +39,8 @@ ADDED = {
     3: ["steps/health_check.py"],
     5: ["steps/approval.py", "steps/saved_state.py", "steps/retries.py", "outbound/chat.py"],
 }
+# Lines that an edit shows around itself.
+CONTEXT = 2
 # A fixed date: the same sources give the same archive.
 DATE = (2026, 1, 1, 0, 0, 0)
 REGION = re.compile(r" *# (end)?region (D\d|beyond)\b")
@@ -114,12 +118,8 @@ def write_checkpoint(decision: int, folder: Path) -> None:
     for number, names in ADDED.items():
         if number <= decision:
             copy(names, folder)
-    if decision:
-        (folder / "inngest_app.py").write_text(as_of((ROOT / "inngest_app.py").read_text(), decision))
-        # What only the lines that were cut had imported is not needed any more.
-        for command in (["check", "--select", "F401,I001", "--fix", "--quiet"], ["format", "--quiet"]):
-            ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "inngest_app.py"]
-            subprocess.run(ruff, cwd=folder, check=True)
+    before = nervous_system(decision - 1, folder)
+    after = nervous_system(decision, folder)
     app = "5. The app: `uvicorn inngest_app:app --port 8000 --timeout-keep-alive 300`\n" if decision else ""
     surroundings = (
         "2. `cp .env.example .env`, and put in your `DATABASE_URL` and `OPENAI_API_KEY`.\n"
@@ -127,7 +127,55 @@ def write_checkpoint(decision: int, folder: Path) -> None:
     )
     what = f"The worker with the layers of D1 to D{decision}." if decision else "The plain worker, without any engine."
     run = f"{surroundings}4. `python db.py` creates the tables and five customers, or adopts yours.\n{app}"
-    (folder / "README.md").write_text(README.format(title=f"The state after D{decision}", what=what, run=run))
+    readme = README.format(title=f"The state after D{decision}", what=what, run=run)
+    (folder / "README.md").write_text(readme + changes(decision, before, after))
+
+
+def nervous_system(decision: int, folder: Path) -> str:
+    """Write inngest_app.py as it stands after a Decision. Returns its text; before D1 there is none."""
+    if decision < 1:
+        return ""
+    path = folder / "inngest_app.py"
+    path.write_text(as_of((ROOT / "inngest_app.py").read_text(), decision))
+    # What only the lines that were cut had imported is not needed any more.
+    for command in (["check", "--select", "F401,I001", "--fix", "--quiet"], ["format", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", path.name], cwd=folder, check=True)
+    return path.read_text()
+
+
+def changes(decision: int, before: str, after: str) -> str:
+    """What a Decision changed, edit by edit, as a part of the checkpoint's README. Empty where nothing was before."""
+    if not before:
+        return ""
+    files = ", ".join(f"`{name}`" for name in ADDED.get(decision, []))
+    text = f"\n## What D{decision} changed\n\n"
+    text += f"New files: {files}. " if files else "There are no new files. "
+    old, new = before.splitlines(), after.splitlines()
+    edits = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT))
+    text += f"`inngest_app.py` has {len(edits)} edits.\n" if edits else "`inngest_app.py` stays as it is.\n"
+    for number, edit in enumerate(edits, 1):
+        added = sum(end - start for kind, _, _, start, end in edit if kind != "equal")
+        removed = sum(end - start for kind, start, end, _, _ in edit if kind != "equal")
+        where = place(after, edit[0][3] + CONTEXT + 1)
+        text += f"\n{number}. In {where}: {added} lines are added and {removed} removed.\n\n```diff\n"
+        for kind, first, last, start, end in edit:
+            if kind == "equal":
+                text += "".join(f" {line}\n" for line in old[first:last])
+                continue
+            text += "".join(f"-{line}\n" for line in old[first:last])
+            text += "".join(f"+{line}\n" for line in new[start:end])
+        text += "```\n"
+    return text
+
+
+def place(source: str, line: int) -> str:
+    """The function in which a line stands, its decorator included, or the part of the file."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first <= line <= (node.end_lineno or first):
+                return f"`{node.name}`"
+    return f"the file, from line {line} on"
 
 
 def learners_lock() -> str:

@@ -106,6 +106,18 @@ def test_a_decision_changes_the_nervous_system_and_never_the_worker(tmp_path: Pa
     ]
 
 
+def test_a_checkpoint_tells_every_edit_since_the_decision_before(tmp_path: Path) -> None:
+    for decision in (2, 4, 6):
+        kit.write_checkpoint(decision, tmp_path / str(decision))
+    second, fourth, sixth = [(tmp_path / str(decision) / "README.md").read_text() for decision in (2, 4, 6)]
+    assert re.search(r"In `handle_customer_email`: \d+ lines are added and 1 removed\.", second)
+    assert '-@client.create_function(fn_id="handle-customer-email", trigger=[])' in second
+    assert '+    trigger=inngest.TriggerEvent(event="customer/email.received"),' in second
+    assert "There are no new files." in fourth
+    assert "+    throttle=inngest.Throttle(" in fourth
+    assert "`inngest_app.py` stays as it is." in sixth
+
+
 def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Path) -> None:
     archives = [tmp_path / name for name in ("one.zip", "two.zip")]
     for archive in archives:

@@ -8,6 +8,7 @@ from gates.world import World, completed, reply_in, states, step_attempts, step_
 
 TITLE = "The agent's run is durable"
 QUESTION = "Good morning. How long does shipping to Norway take?"
+SETTLE_SECONDS = 3
 ANOTHER = "Hello, I forgot my password. What do I have to do now?"
 NOT_LISTED = Advice(
     "the engine lists no such function: call it handle-customer-email, put it into the list that is given to serve(), "
@@ -43,7 +44,7 @@ async def check(world: World) -> None:
         runs = await world.ended(started)
         if not world.report.check("started by hand, it completes", states(runs), completed(runs), why_failed(runs)):
             return
-        steps = await world.work_steps(runs)
+        steps = await settled_steps(world, runs, question)
         agent = agent_step(steps, question)
         if not world.report.check("the agent runs in a step", step_names(steps), agent is not None, OUTSIDE_A_STEP):
             return
@@ -55,8 +56,19 @@ async def check(world: World) -> None:
 
 
 def agent_step(steps: list[Step], email: str) -> Step | None:
-    """The first step that returned a reply; None if there is none."""
-    return next((step for step in steps if reply_in(step, email)), None)
+    """The step that returned the reply; None if there is none.
+
+    An audit step may return a few words too, so it is the first with at least half of the longest text.
+    """
+    longest = max((len(reply_in(step, email)) for step in steps), default=0)
+    return next((step for step in steps if longest and len(reply_in(step, email)) * 2 >= longest), None)
+
+
+async def settled_steps(world: World, runs: list[Run], email: str) -> list[Step]:
+    """The steps of runs that have ended. What they returned may be there a moment later."""
+    return await world.until(
+        lambda: world.work_steps(runs), lambda steps: agent_step(steps, email) is not None, SETTLE_SECONDS
+    )
 
 
 def why_failed(runs: list[Run]) -> Advice:

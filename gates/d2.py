@@ -1,7 +1,7 @@
 """D2: an email's event wakes the worker, and an audit row is written on either side of the agent."""
 
 from gates import contract
-from gates.d1 import OUTSIDE_A_STEP, QUESTION, agent_step, done_at_once, why_failed
+from gates.d1 import OUTSIDE_A_STEP, QUESTION, agent_step, done_at_once, settled_steps, why_failed
 from gates.report import Advice
 from gates.rows import Customer, counted
 from gates.world import World, completed, states, step_names, told
@@ -40,7 +40,7 @@ async def answered(world: World, customer: Customer) -> None:
     twice = any(count > 1 for count in once.values())
     what = "it leaves two rows, one before the agent and one after it"
     report.check(what, told(once), len(once) >= ROWS and not twice, ROW_TWICE if twice else NO_ROW)
-    steps = await world.work_steps(runs)
+    steps = await settled_steps(world, runs, QUESTION)
     agent = agent_step(steps, QUESTION)
     inside = agent is not None and agent not in (steps[0], steps[-1])
     cause = NO_AUDIT_STEP if agent else OUTSIDE_A_STEP

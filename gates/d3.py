@@ -13,8 +13,8 @@ from gates.world import World, completed, over, states, step_names, told
 TITLE = "It wakes by itself, and fans out"
 DAILY = re.compile(r"(TZ=\S+ )?\d+ \d+ \* \* \*")
 UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
-# A day or a time in figures, as 2026-11-30 or in seconds since 1970.
-TICK = re.compile(r"\d{4}-\d\d-\d\d|\d{8,}")
+# A day or a time in figures, as 2026-11-30 or in seconds since 1970, or the engine's id of a tick or a run.
+TICK = re.compile(r"\d{4}-\d\d-\d\d|\d{8,}|[0-9A-HJKMNP-TV-Z]{26}")
 NO_CRON = Advice("no function has a daily cron as its trigger, such as 0 9 * * *", "cron")
 EVERYBODY = Advice("the tier is not asked for: standard customers have no health check", "fan_out")
 NOBODY = Advice("the events are not sent, or not under the name that the child listens to", "fan_out")

@@ -1,10 +1,11 @@
 """D5: no money moves before a person has approved it."""
 
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 
 from gates import contract
-from gates.engine import Run
+from gates.engine import EngineError, Run
 from gates.report import Advice
 from gates.rows import Customer, counted
 from gates.spans import time
@@ -95,7 +96,9 @@ class Email:
         """Cancel what still waits, so that no decision of a later check wakes it."""
         for run in await self.world.engine.runs_of(self.event) if self.event else []:
             if not run.over:
-                await self.world.engine.cancel(run.id)
+                # It may have ended just now.
+                with suppress(EngineError):
+                    await self.world.engine.cancel(run.id)
 
     async def said(self, runs: list[Run]) -> str:
         """What the agent replied after the wait."""
@@ -172,7 +175,7 @@ async def expression(email: Email) -> None:
     waits = [wait for run in runs for wait in await email.world.engine.waits(run.id)]
     for run in runs:
         began = [step.attempts[0].started for step in await email.world.engine.steps(run.id) if step.waits]
-        if waits and began and waits[0].get("timeout"):
+        if waits and began and "T" in (waits[0].get("timeout") or ""):
             lasts = time(waits[0]["timeout"]) - began[0]
             longest = timedelta(hours=contract.APPROVAL_HOURS, minutes=1)
             report.check("it waits four hours at most", f"{lasts}", lasts <= longest, WAITS_LONGER)

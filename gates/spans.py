@@ -7,7 +7,7 @@ a span that has an end is believed first.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,7 +68,16 @@ def steps_of(spans: Iterable[Span]) -> list[Step]:
     for span in sorted(leaves, key=lambda leaf: time(leaf["startedAt"])):
         if span.get("stepId"):
             by_id.setdefault(span["stepId"], []).append(span)
-    return [Step(same[0]["name"], same[0]["stepOp"], list(_attempts(same)), _output(same)) for same in by_id.values()]
+    return [
+        Step(same[0]["name"], same[0]["stepOp"], _executed(list(_attempts(same))), _output(same))
+        for same in by_id.values()
+    ]
+
+
+def _executed(attempts: list[Attempt]) -> list[Attempt]:
+    """Without what was only planned: a span that never ends, such as one that began while the run slept before it."""
+    there = [attempt for attempt in attempts if attempt.ended or attempt is attempts[-1]]
+    return [replace(attempt, number=number) for number, attempt in enumerate(there, 1)]
 
 
 def _output(spans: list[Span]) -> Any:

@@ -22,6 +22,7 @@ from gates.d1 import email_handler
 from gates.engine import EngineError, Function
 from gates.report import Advice, Report
 from gates.rows import RowsError
+from gates.spans import steps_of
 from gates.world import Build as Gated
 from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL
@@ -169,6 +170,20 @@ async def test_a_fault_is_found_by_its_gate_with_its_advice(fault: str, database
 @pytest.mark.parametrize("fault", BEYOND)
 async def test_what_is_beyond_the_course_is_not_asked_of_a_learner(fault: str, database: None) -> None:
     assert (await report_of(wrong_build(fault), BEYOND[fault][0].lower())).failed == []
+
+
+def test_a_span_that_was_planned_while_the_run_slept_is_no_attempt() -> None:
+    planned = {"name": "b", "stepId": "1", "stepOp": "RUN", "status": "RUNNING", "startedAt": "2026-11-20T20:00:00Z"}
+    done = planned | {
+        "status": "COMPLETED",
+        "startedAt": "2026-11-20T20:00:15Z",
+        "endedAt": "2026-11-20T20:00:16Z",
+        "output": {"data": "bye"},
+    }
+    (step,) = steps_of([planned, done])
+    assert [(attempt.number, attempt.status) for attempt in step.attempts] == [(1, "COMPLETED")]
+    assert step.output == {"data": "bye"}
+    assert [attempt.status for attempt in steps_of([planned])[0].attempts] == ["RUNNING"]
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from gates.rows import RowsError, counted
 from gates.world import World, told
 
 TITLE = "A plain worker over its system of record"
-START_SECONDS = 20
+START_SECONDS = 90  # A busy machine imports the Agents SDK slowly.
 QUESTION = "Good morning. How long does shipping to Norway take?"
 PAUSED = re.compile(r"approv|paus|pending|interrupt|confirm|human|awaiting|needs a person", re.IGNORECASE)
 AUDIT_TABLE = "migrations/0001_customers_and_audit_log.sql"
 NOT_STARTED = Advice("the command that starts your worker is another one: --worker, see --help", "AGENTS.md")
+NO_END = Advice("the worker waits for an input, or its model is slower than --patience", "AGENTS.md")
 NO_ANSWER = Advice(
     "the worker ends with an error, or prints no reply: it takes an email's text as its argument and prints the reply",
     "ai_calls",
@@ -59,7 +60,11 @@ async def plain(world: World) -> None:
     """An ordinary email is answered in print, and leaves at least one row."""
     before = await newest(world)
     ended, printed = await answer(world, QUESTION)
-    advice = NOT_STARTED if "No such file" in printed or "can't open file" in printed else NO_ANSWER
+    advice = NO_ANSWER
+    if ended is None:
+        advice = NO_END
+    elif "No such file" in printed or "can't open file" in printed:
+        advice = NOT_STARTED
     seen = printed.strip().splitlines()
     last = seen[-1][:100] if seen else "nothing"
     if not world.report.check("the worker answers an email", last, ended == 0 and bool(seen), advice):
@@ -77,7 +82,7 @@ async def refund(world: World) -> None:
     # An order of its own each time: one that was refunded before is not refunded again.
     order = f"G-{secrets.randbelow(10**6):06}"
     email = f"I was charged twice for order {order}. Please return the $49.00 that was too much."
-    _, printed = await answer(world, email)
+    ended, printed = await answer(world, email)
     try:
         rows = counted(await world.rows.since(before))
     except RowsError:
@@ -88,7 +93,8 @@ async def refund(world: World) -> None:
     )
     holds = not paid and PAUSED.search(printed) is not None
     seen = f"{said[:100]}; {told(rows)}"
-    world.report.check("it pauses before a refund", seen, holds, PAID_AT_ONCE if paid else NO_PAUSE)
+    advice = NO_END if ended is None else NO_PAUSE
+    world.report.check("it pauses before a refund", seen, holds, PAID_AT_ONCE if paid else advice)
 
 
 async def newest(world: World) -> object:

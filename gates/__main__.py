@@ -1,25 +1,25 @@
-"""`python -m gates d5`: is the Decision done? Any running app can be checked that keeps to `gates/contract.py`."""
+"""`python -m gates d5`: is the Decision done? Any running app that shares `gates/contract.py` can be asked."""
 
 import argparse
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 from types import ModuleType
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import asyncpg
+import httpx
 from dotenv import load_dotenv
-from rich.console import Console
 
-from gates import d0, d1, d2, d3, d4, d5, d6, quick_win
+from gates import contract, d0, d1, d2, d3, d4, d5, d6, quick_win
 from gates.engine import Engine, EngineError
-from gates.report import Report
+from gates.report import Advice, Report
 from gates.rows import Rows, RowsError
-from gates.world import World
+from gates.world import Build, World
 
 DECISIONS: dict[str, ModuleType] = {"d0": d0, "d1": d1, "d2": d2, "d3": d3, "d4": d4, "d5": d5, "d6": d6}
 GATES: dict[str, ModuleType] = {"quick-win": quick_win, **DECISIONS}
 DEV_SERVER = "http://127.0.0.1:8288"
+BROKEN_OFF = Advice("what answered until now stopped: look at the dev server, the app and the database", "AGENTS.md")
 
 
 def main() -> int:
@@ -30,66 +30,81 @@ def main() -> int:
     load_dotenv()
     options = _arguments()
     names = list(DECISIONS) if options.gate == "all" else [options.gate]
-    database_url = os.environ.get("DATABASE_URL", "")
-    report = Report(Console())
+    build = Build(
+        engine_url=options.engine,
+        database_url=os.environ.get("DATABASE_URL", ""),
+        worker=options.worker,
+        audit=options.audit,
+        patience=options.patience,
+        limits=options.limits,
+        beyond=options.beyond,
+    )
+    report = Report()
     try:
-        asyncio.run(run(names, options.engine, database_url, report, options.patience, beyond=options.beyond))
+        asyncio.run(run(names, build, report))
     except (EngineError, RowsError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
-    checked = [finding for finding in report.findings if finding.passed is not None]
+    print(f"\n{report.summary}")
     if report.failed:
-        print(f"\n{len(checked) - len(report.failed)} of {len(checked)} hold.")
         return 1
-    print(f"\nAll {len(checked)} hold.")
-    return 0
+    return 0 if any(finding.passed for finding in report.findings) else 2
 
 
 def _arguments() -> argparse.Namespace:
     dev = os.environ.get("INNGEST_DEV", "")
     parser = argparse.ArgumentParser(prog="python -m gates", description="Is a Decision done?")
-    parser.add_argument("gate", choices=[*GATES, "all"], help="which one; all: d0 to d6")
-    parser.add_argument(
+    add = parser.add_argument
+    add("gate", choices=[*GATES, "all"], help="which one; all: d0 to d6")
+    add(
         "--engine",
         metavar="URL",
-        default=dev if dev.startswith("http") else DEV_SERVER,
-        help="the dev server (default: INNGEST_DEV, else %(default)s)",
+        default=dev if dev.startswith("http") else os.environ.get("INNGEST_BASE_URL") or DEV_SERVER,
+        help="the dev server (default: INNGEST_DEV or INNGEST_BASE_URL, else %(default)s)",
     )
-    parser.add_argument(
-        "--patience", metavar="SECONDS", type=float, default=60, help="for one answer of your model (default: 60)"
+    add(
+        "--worker",
+        metavar="COMMAND",
+        default=Build.worker,
+        help="answers one email, whose text takes the place of {email} or follows (default: %(default)s)",
     )
-    parser.add_argument(
-        "--beyond", action="store_true", help="check also what the reference app adds to the course's done-whens"
+    add(
+        "--audit", metavar="TABLE", default="", help='your audit table: "table(customer, action)" (default: discovered)'
     )
+    add("--patience", metavar="SECONDS", type=float, default=Build.patience, help="for one answer of your model")
+    add(
+        "--limits",
+        type=_limits,
+        default=contract.LIMITS,
+        help="D4's: at once, at once per customer, emails a minute (default: 10,2,30)",
+    )
+    add("--beyond", action="store_true", help="check also what the reference app adds to the course's done-whens")
     return parser.parse_args()
 
 
-async def run(
-    names: list[str], engine_url: str, database_url: str, report: Report, patience: float = 60, *, beyond: bool = False
-) -> None:
+def _limits(text: str) -> tuple[int, int, int]:
+    overall, per_customer, per_minute = text.split(",")
+    return int(overall), int(per_customer), int(per_minute)
+
+
+async def run(names: list[str], build: Build, report: Report) -> None:
     """Check these gates in this order; the findings are added to `report`.
 
-    `patience` is for one answer of the build's model, in seconds. With `beyond`, what the reference app adds to the
-    course is checked too. Raises EngineError or RowsError when there is no engine or no database to check against.
+    D0 needs no engine and the Quick Win no database. Raises EngineError or RowsError when what a gate needs is not
+    there; what goes away in the middle of a gate is a finding.
     """
-    try:
-        pool = await asyncpg.create_pool(_for_asyncpg(database_url), min_size=1, max_size=2, command_timeout=15)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise RowsError(f"DATABASE_URL leads to no database ({type(error).__name__}). Is it in .env?") from error
-    try:
-        async with Engine(engine_url) as engine:
-            for name in names:
-                report.begin(name.upper(), GATES[name].TITLE)
-                await GATES[name].check(World(engine, Rows(pool), report, patience, beyond))
-    finally:
-        await pool.close()
-
-
-def _for_asyncpg(url: str) -> str:
-    """Neon's URLs carry `channel_binding`, an option of libpq's that asyncpg does not know."""
-    parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query) if name != "channel_binding"]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    engine, rows = Engine(build.engine_url), Rows(build.database_url, build.audit)
+    async with AsyncExitStack() as opened:
+        if names != ["quick-win"]:
+            await opened.enter_async_context(rows)
+        if names != ["d0"]:
+            await opened.enter_async_context(engine)
+        for name in names:
+            report.begin(name.upper(), GATES[name].TITLE)
+            try:
+                await GATES[name].check(World(engine, rows, report, build))
+            except (EngineError, RowsError, httpx.HTTPError) as error:
+                report.check("the check goes on to its end", str(error) or type(error).__name__, False, BROKEN_OFF)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,32 @@
 """D1: the agent's whole run is one durable step of a function that is started by hand."""
 
-from gates import contract
-from gates.engine import Function
+from gates import contract, source
+from gates.engine import Function, Run
 from gates.report import Advice
 from gates.spans import Step
-from gates.world import World, completed, states, step_attempts, step_names
+from gates.world import World, completed, reply_in, states, step_attempts, step_names
 
 TITLE = "The agent's run is durable"
 QUESTION = "Good morning. How long does shipping to Norway take?"
+SETTLE_SECONDS = 3
+ANOTHER = "Hello, I forgot my password. What do I have to do now?"
 NOT_LISTED = Advice(
     "the engine lists no such function: call it handle-customer-email, put it into the list that is given to serve(), "
     "and start the engine with -u …/api/inngest",
     "steps",
 )
 NOT_COMPLETED = Advice("the run failed or hangs: open it in the dashboard, its error is there", "retries")
-OUTSIDE_A_STEP = Advice("outside a step the model is asked, and paid, at every call of the function", "memoization")
+NOT_JSON = Advice("a step returns what is no JSON, such as the SDK's result object: return the reply's text", "steps")
+OUTSIDE_A_STEP = Advice(
+    "no step returned a reply: outside a step the model is asked, and paid, at every call of the function",
+    "memoization",
+)
+NO_MODEL = Advice("two questions got the same answer: no model reads the email", "ai_calls")
 TRIED_AGAIN = Advice("a step fails after it did its work: what it returns is no JSON, or the model was away", "steps")
 
 
 async def check(world: World) -> None:
-    """Start the function by hand and look for the agent's step in its run."""
+    """Start the function by hand, with two questions, and look for the agent's step in its runs."""
     functions = await world.engine.functions()
     handler = email_handler(functions)
     what = "a function that answers emails"
@@ -28,15 +35,45 @@ async def check(world: World) -> None:
         world.report.check(what, f"none among {listed}" if listed else "no functions", False, NOT_LISTED)
         return
     world.report.check(what, f"{handler.id}, woken by {', '.join(handler.triggers) or 'hand'}", True, NOT_LISTED)
-    runs = await world.ended(await world.engine.invoke(handler, {"customer_id": "cust_001", "email_text": QUESTION}))
-    if not world.report.check("started by hand, it completes", states(runs), completed(runs), NOT_COMPLETED):
+    customers = await world.store()
+    if not customers:
         return
-    steps = await world.work_steps(runs)
-    rows = await world.rows.actions(runs=[run.id for run in runs])
-    # From D2 on some steps write an audit row; the agent's is one more. A row that is there twice was written by none.
-    audit_steps = [action for action, count in rows.items() if count == 1]
-    world.report.check("the agent runs in a step", step_names(steps), len(steps) > len(audit_steps), OUTSIDE_A_STEP)
-    done_at_once(world, steps)
+    replies = []
+    for question in (QUESTION, ANOTHER):
+        started = await world.engine.invoke(handler, contract.email(customers[0].id, question))
+        runs = await world.ended(started)
+        if not world.report.check("started by hand, it completes", states(runs), completed(runs), why_failed(runs)):
+            return
+        steps = await settled_steps(world, runs, question)
+        agent = agent_step(steps, question)
+        if not world.report.check("the agent runs in a step", step_names(steps), agent is not None, OUTSIDE_A_STEP):
+            return
+        done_at_once(world, steps)
+        replies += [reply_in(agent, question)] if agent else []
+    source.look(world, source.GATHERED, source.BLOCKS)
+    first, second = replies
+    world.report.check("another question gets another answer", second[:80], first != second, NO_MODEL)
+
+
+def agent_step(steps: list[Step], email: str) -> Step | None:
+    """The step that returned the reply; None if there is none.
+
+    An audit step may return a few words too, so it is the first with at least half of the longest text.
+    """
+    longest = max((len(reply_in(step, email)) for step in steps), default=0)
+    return next((step for step in steps if longest and len(reply_in(step, email)) * 2 >= longest), None)
+
+
+async def settled_steps(world: World, runs: list[Run], email: str) -> list[Step]:
+    """The steps of runs that have ended. What they returned may be there a moment later."""
+    return await world.until(
+        lambda: world.work_steps(runs), lambda steps: agent_step(steps, email) is not None, SETTLE_SECONDS
+    )
+
+
+def why_failed(runs: list[Run]) -> Advice:
+    """The likeliest reason why a run did not complete."""
+    return NOT_JSON if "nserializable" in str([run.output for run in runs]) else NOT_COMPLETED
 
 
 def email_handler(functions: list[Function]) -> Function | None:

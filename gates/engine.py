@@ -15,6 +15,9 @@ from mcp_types import TextContent
 
 from gates.spans import Step, steps_of
 
+# The MCP server does not show what a wait waits for.
+WAITS = """query ($id: String!) { run(runID: $id) { trace { childrenSpans { stepInfo {
+    ... on WaitForEventStepInfo { expression timeout } } } } } }"""
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}
 
 
@@ -118,15 +121,29 @@ class Engine:
         """The runs that an event started; `event` is the engine's id of it."""
         return [_run(item) for item in await self._pages("get_event_runs", eventId=event, includeOutput=True)]
 
-    async def newest_runs(self, function: Function) -> list[Run]:
-        """The last 50 runs of a function, the newest first."""
-        answer = await self.ask("list_function_runs", appId=function.app, functionId=function.id, limit=50)
-        return [_run(item) for item in answer.get("data") or []]
+    async def all_runs(self, function: Function) -> list[Run]:
+        """All runs of a function, the newest first."""
+        runs = await self._pages("list_function_runs", appId=function.app, functionId=function.id, limit=100)
+        return [_run(item) for item in runs]
 
     async def steps(self, run_id: str) -> list[Step]:
-        """The steps of a run that have begun, with their attempts."""
-        answer = await self.ask("get_run_trace", runId=run_id)
+        """The steps of a run that have begun, with their attempts and what they returned."""
+        answer = await self.ask("get_run_trace", runId=run_id, includeOutput=True)
         return steps_of(answer["data"]["rootSpan"].get("children") or [])
+
+    async def waits(self, run_id: str) -> list[dict[str, str]]:
+        """The waits of a run, each with its `expression` and its `timeout`, a time, as the dashboard sees them."""
+        try:
+            answer = await self._post("/v0/gql", {"query": WAITS, "variables": {"id": run_id}})
+        except EngineError:
+            return []  # That API is not promised to anybody.
+        run = (answer.get("data") or {}).get("run") or {}
+        spans = (run.get("trace") or {}).get("childrenSpans") or []
+        return [span["stepInfo"] for span in spans if "expression" in (span.get("stepInfo") or {})]
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run, so that it waits for no event of a later check."""
+        await self.ask("cancel_run", runId=run_id)
 
     async def events(self, name: str) -> list[dict[str, Any]]:
         """The newest 100 events of this name, whoever sent them, each with `id`, `internal_id` and `data`."""

@@ -1,9 +1,12 @@
 """What the gates have found, and for everything that does not hold its likeliest cause and what to reread."""
 
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
-from rich.console import Console
-from rich.markup import escape
+GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,23 @@ class Advice:
 
     @property
     def source(self) -> str:
-        """The path of the file to reread."""
+        """The path of the file to reread, in the reference app."""
         return self.reread if "." in self.reread else f"concepts/{self.reread}.py"
+
+    @property
+    def where(self) -> str:
+        """What the reader is told to reread. The shelf is not in a learner's folder; the course has its concepts."""
+        if Path(self.source).exists():
+            return self.source
+        return f"the course's concept of {self.reread.replace('_', ' ')} ({self.source} in the reference app)"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a gate looked at. `passed` is None when it could not be checked here."""
+    """One thing that a gate looked at. `passed` is None when it could not be checked here.
+
+    A hint has an advice although nothing failed: the course itself does it so, and there is something better.
+    """
 
     gate: str
     what: str
@@ -31,22 +44,27 @@ class Finding:
 
 
 class Report:
-    """The list of findings. Each is printed as soon as it is added."""
+    """The list of findings. Each is printed to `out` as soon as it is added, in colours if that is a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, out: TextIO | None = None) -> None:
         self.findings: list[Finding] = []
-        self._console = console
+        self._out = out or sys.stdout
+        self._colours = self._out.isatty() and "NO_COLOR" not in os.environ
         self._gate = ""
 
     def begin(self, gate: str, title: str) -> None:
         """Print the gate's heading; the findings added from now on belong to this gate."""
         self._gate = gate
-        self._console.print(f"\n[bold]{gate}[/]  {escape(title)}", highlight=False)
+        self._print(f"\n{self._coloured(BOLD, gate)}  {title}")
 
     def check(self, what: str, seen: str, holds: bool, advice: Advice) -> bool:
         """Add a finding, with the advice if it does not hold. Returns whether it holds."""
         self._add(Finding(self._gate, what, seen, holds, None if holds else advice))
         return holds
+
+    def hint(self, what: str, seen: str, advice: Advice) -> None:
+        """Add a finding that holds by the course's measure and could be better."""
+        self._add(Finding(self._gate, what, seen, True, advice))
 
     def cannot(self, what: str, why: str) -> None:
         """Add a finding that says why something cannot be checked here."""
@@ -57,12 +75,32 @@ class Report:
         """The findings that do not hold."""
         return [finding for finding in self.findings if finding.passed is False]
 
+    @property
+    def summary(self) -> str:
+        """How much holds, in words: "7 hold, 1 does not hold, 2 not checked"."""
+        held = sum(finding.passed is True for finding in self.findings)
+        unchecked = len(self.findings) - held - len(self.failed)
+        parts = [f"{held} hold"]
+        if self.failed:
+            parts.append(f"{len(self.failed)} do not hold")
+        if unchecked:
+            parts.append(f"{unchecked} not checked")
+        return f"{', '.join(parts)}."
+
     def _add(self, finding: Finding) -> None:
         self.findings.append(finding)
-        sign = "[green]✓[/]" if finding.passed else "[red]✗[/]"
+        sign = self._coloured(RED, "✗")
         if finding.passed is None:
-            sign = "[yellow]-[/]"
-        self._console.print(f"  {sign} {escape(finding.what)}: {escape(finding.seen)}", highlight=False)
+            sign = self._coloured(YELLOW, "-")
+        elif finding.passed:
+            sign = self._coloured(YELLOW, "!") if finding.advice else self._coloured(GREEN, "✓")
+        self._print(f"  {sign} {finding.what}: {finding.seen}")
         if finding.advice is not None:
-            self._console.print(f"      likely: {escape(finding.advice.cause)}", highlight=False)
-            self._console.print(f"      reread: {escape(finding.advice.source)}", highlight=False)
+            self._print(f"      {'better' if finding.passed else 'likely'}: {finding.advice.cause}")
+            self._print(f"      reread: {finding.advice.where}")
+
+    def _coloured(self, colour: str, text: str) -> str:
+        return f"\033[{colour}m{text}\033[0m" if self._colours else text
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._out, flush=True)

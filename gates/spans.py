@@ -7,7 +7,7 @@ a span that has an end is believed first.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,11 +30,15 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Step:
-    """A step that has begun. `op` is its kind: RUN, SLEEP, WAIT_FOR_EVENT, INVOKE or AI_GATEWAY."""
+    """A step that has begun. `op` is its kind: RUN, SLEEP, WAIT_FOR_EVENT, INVOKE or AI_GATEWAY.
+
+    `output` is what it returned, if the engine was asked for it and the step has completed.
+    """
 
     name: str
     op: str
     attempts: list[Attempt]
+    output: Any = None
 
     @property
     def status(self) -> str:
@@ -64,7 +68,20 @@ def steps_of(spans: Iterable[Span]) -> list[Step]:
     for span in sorted(leaves, key=lambda leaf: time(leaf["startedAt"])):
         if span.get("stepId"):
             by_id.setdefault(span["stepId"], []).append(span)
-    return [Step(same[0]["name"], same[0]["stepOp"], list(_attempts(same))) for same in by_id.values()]
+    return [
+        Step(same[0]["name"], same[0]["stepOp"], _executed(list(_attempts(same))), _output(same))
+        for same in by_id.values()
+    ]
+
+
+def _executed(attempts: list[Attempt]) -> list[Attempt]:
+    """Without what was only planned: a span that never ends, such as one that began while the run slept before it."""
+    there = [attempt for attempt in attempts if attempt.ended or attempt is attempts[-1]]
+    return [replace(attempt, number=number) for number, attempt in enumerate(there, 1)]
+
+
+def _output(spans: list[Span]) -> Any:
+    return next((span["output"] for span in spans if span["status"] == "COMPLETED" and "output" in span), None)
 
 
 def leaves_of(span: Span) -> Iterator[Span]:

@@ -2,39 +2,75 @@
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from gates import contract
 from gates.engine import Engine, Function, Run
 from gates.report import Advice, Report
-from gates.rows import Rows
+from gates.rows import Customer, Rows, RowsError
 from gates.spans import Step
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.25
+REPLY_WORDS = 3
 NOT_SERVED = Advice(
     "the function is not in the list that is given to serve(), or the app was not restarted since", "events"
 )
+NO_STORE = Advice("the tables are not as the gates expect them, or not told to them", "AGENTS.md")
+NOT_SEEDED = Advice("the worker seeds five sample customers into an empty table; run it once", "AGENTS.md")
 NO_APP = Advice("the engine knows no app: is it running, and was the engine started with -u …/api/inngest?", "events")
+
+
+@dataclass(frozen=True)
+class Build:
+    """What the gates are told about a build.
+
+    `worker` is the command that lets the worker answer one email; the email's text takes the place of `{email}`, or
+    follows at the end. `audit` names the audit table's parts if they cannot be discovered. `patience` is for one answer
+    of the build's model, in seconds. `limits` are those of D4. With `beyond`, what the reference app adds to the course
+    is checked too. `environment` are variables for the worker beside this process's own.
+    """
+
+    engine_url: str
+    database_url: str
+    worker: str = "python worker.py"
+    audit: str = ""
+    patience: float = 60
+    limits: tuple[int, int, int] = contract.LIMITS
+    beyond: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class World:
     """The surroundings of the build that is checked.
 
-    `patience` is for one answer of the build's model, in seconds. With `beyond`, what the reference app adds to the
-    course is checked too. `mark` is part of every event id that is sent, so that no two checks meet the same event.
+    `mark` is part of every event id that is sent, so that no two checks meet the same event.
     """
 
     engine: Engine
     rows: Rows
     report: Report
-    patience: float = 60
-    beyond: bool = False
+    build: Build
     mark: str = field(default_factory=lambda: uuid4().hex[:8])
+
+    async def store(self) -> list[Customer]:
+        """The customers. Reports what is missing of them or of the audit table, and then there are none."""
+        what = "customers and an audit table"
+        try:
+            await self.rows.audit()
+            customers = await self.rows.customers()
+        except RowsError as error:
+            self.report.check(what, str(error), False, NO_STORE)
+            return []
+        enough = len(customers) >= contract.CUSTOMERS
+        if not enough:
+            self.report.check(what, f"{len(customers)} customers, not {contract.CUSTOMERS}", enough, NOT_SEEDED)
+        return customers if enough else []
 
     async def functions_on(self, trigger: str) -> list[Function]:
         """The functions that an event or a cron starts. Reports whether there are any, and names a misspelt trigger."""
@@ -55,7 +91,7 @@ class World:
     async def until(self, ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 0) -> T:
         """Ask again until the answer holds, for `seconds` or as long as the patience lasts. Returns the last answer."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (seconds or self.patience)
+        deadline = loop.time() + (seconds or self.build.patience)
         while True:
             answer = await ask()
             if holds(answer) or loop.time() > deadline:
@@ -72,9 +108,7 @@ class World:
 
     async def ended(self, event: str, seconds: float = 0) -> list[Run]:
         """The runs of an event, as soon as all of them have ended or the time is up (see `until`)."""
-        return await self.until(
-            lambda: self.engine.runs_of(event), lambda runs: bool(runs) and all(run.over for run in runs), seconds
-        )
+        return await self.until(lambda: self.engine.runs_of(event), over, seconds)
 
     async def steps(self, runs: list[Run]) -> list[Step]:
         """The steps of these runs that have begun."""
@@ -93,7 +127,7 @@ class World:
 
         def far_enough(seen: tuple[list[Run], list[Step]]) -> bool:
             runs, steps = seen
-            return bool(runs) and (all(run.over for run in runs) or any(step.waits_now for step in steps))
+            return over(runs) or any(step.waits_now for step in steps)
 
         return await self.until(look, far_enough)
 
@@ -121,8 +155,36 @@ def step_attempts(steps: list[Step]) -> str:
 
 
 def states(runs: list[Run]) -> str:
-    """How runs have ended, in words."""
-    return ", ".join(f"{run.function} {run.status.lower()}" for run in runs) or "no run"
+    """How runs have ended, in words, with the error of one that failed."""
+    return ", ".join(f"{run.function} {run.status.lower()}{_error(run)}" for run in runs) or "no run"
+
+
+def _error(run: Run) -> str:
+    if run.status != "FAILED" or not isinstance(run.output, dict):
+        return ""
+    error = run.output.get("error") if isinstance(run.output.get("error"), dict) else run.output
+    message = str((error or {}).get("message") or "").strip()
+    return f" ({message[:120]})" if message else ""
+
+
+def reply_in(step: Step, email: str) -> str:
+    """The reply among what a step returned: its longest text of several words that is not the email itself."""
+    texts = [text for text in _texts(step.output) if len(text.split()) >= REPLY_WORDS and text not in email]
+    return max(texts, key=len, default="").replace(email, "")
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    # A text that begins like this is the saved state of a paused run.
+    return [value] if isinstance(value, str) and not value.startswith("{") else []
+
+
+def over(runs: list[Run]) -> bool:
+    """Whether there are runs and every one of them has ended."""
+    return bool(runs) and all(run.over for run in runs)
 
 
 def completed(runs: list[Run]) -> bool:

@@ -10,9 +10,24 @@ SEED_CUSTOMERS = [
     ("cust_004", "edsger@example.com", "standard"),
     ("cust_005", "alan@example.com", "standard"),
 ]
+# The tables of the course's store prompt, which an agent may have made in its own way, and how their rows are copied.
+FIRST = "0001_customers_and_audit_log.sql"
+ADOPTED = {
+    "customers": "insert into customers select old->>'id', old->>'email', lower(old->>'tier') from {rows}",
+    "audit_log": """
+        insert into audit_log (action, key, customer_id, run_id, detail, created_at)
+        select old->>'action', 'adopted:' || row_number() over (order by old->>'created_at'), old->>'customer_id',
+               'adopted', old, coalesce((old->>'created_at')::timestamptz, now())
+        from {rows} order by old->>'created_at'
+    """,
+}
 FOLDER = Path(__file__).parent
 # An index on a long table takes its time.
 TIMEOUT_SECONDS = 3600
+
+
+class AdoptionError(RuntimeError):
+    """Tables that were there before cannot be adopted; the message names the rows or the column, and what to do."""
 
 
 async def apply(connection: Any) -> list[str]:
@@ -25,11 +40,43 @@ async def apply(connection: Any) -> list[str]:
         "create table if not exists schema_migrations"
         " (name text primary key, applied_at timestamptz not null default now())"
     )
+    aside = await _set_aside(connection)
     applied = {row["name"] for row in await connection.fetch("select name from schema_migrations")}
     names = [path.name for path in sorted(FOLDER.glob("*.sql")) if path.name not in applied]
     for name in names:
         await connection.execute((FOLDER / name).read_text(), timeout=TIMEOUT_SECONDS)
         await connection.execute("insert into schema_migrations (name) values ($1)", name)
+        if name == FIRST and aside:
+            await _adopt(connection, aside)
     if not await connection.fetchval("select exists (select from customers)"):
         await connection.executemany("insert into customers values ($1, $2, $3)", SEED_CUSTOMERS)
     return names
+
+
+async def _set_aside(connection: Any) -> list[str]:
+    """Move the tables that somebody else has made into the schema `before`; their names."""
+    if await connection.fetchval("select exists (select from schema_migrations)"):
+        return []
+    there = await connection.fetch(
+        "select tablename from pg_tables where schemaname = current_schema() and tablename = any($1)", list(ADOPTED)
+    )
+    names = [row["tablename"] for row in there]
+    if names:
+        await connection.execute("create schema if not exists before")
+    for name in names:
+        await connection.execute(f"alter table {name} set schema before")
+    return names
+
+
+async def _adopt(connection: Any, names: list[str]) -> None:
+    """Copy the rows of the tables in the schema `before`, whatever other columns these have."""
+    for name in sorted(names, reverse=True):
+        rows = f"(select to_jsonb(one) from before.{name} as one) as rows (old)"  # noqa: S608 (the names are ADOPTED's)
+        try:
+            await connection.execute(ADOPTED[name].format(rows=rows))
+        except Exception as error:
+            detail = getattr(error, "detail", None) or ""
+            raise AdoptionError(
+                f"The table {name} was there before and does not fit: {error}. {detail} Rename the column, mend the "
+                "rows, or rename the table, and run it again. Nothing was changed."
+            ) from error

@@ -7,38 +7,40 @@ files are copied as they are.
 """
 
 import argparse
+import ast
+import difflib
+import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from offline.processes import ROOT
 
-BASE = "ai-agent-nervous-system-base"
+BASE = "ai-agent-nervous-system"
+ARCHIVE = f"{BASE}-base.zip"
 LAST, BEYOND = 6, 7
-RULES = [
-    "AGENTS.md",
-    "CLAUDE.md",
-    ".claude",
-    ".mcp.json",
-    "opencode.json",
-    ".env.example",
-    ".gitignore",
-    "pyproject.toml",
-    "requirements.lock",
-    "LICENSE",
-    "migrations",
-    "gates",
-]
+RULES = ["AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json", "opencode.json", ".gitignore", "LICENSE", "gates"]
+SURROUNDINGS = [".env.example", "pyproject.toml", "requirements.lock"]
+# What a learner's own build and the gates import. The lock of the base pins these and what they need.
+LEARNER = ["asyncpg", "fastapi", "httpx", "inngest", "openai-agents", "python-dotenv", "uvicorn", "watchfiles"]
+# The base has only the part of .env.example before this line.
+OPTIONAL = "# Everything from here on is optional."
 # The whole files that each Decision adds. D1 adds inngest_app.py, of which D1 to D5 each keep more lines.
 ADDED = {
-    0: ["db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
+    0: ["migrations", "db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
     3: ["steps/health_check.py"],
     5: ["steps/approval.py", "steps/saved_state.py", "steps/retries.py", "outbound/chat.py"],
 }
+# Lines that an edit shows around itself.
+CONTEXT = 2
 # A fixed date: the same sources give the same archive.
 DATE = (2026, 1, 1, 0, 0, 0)
 REGION = re.compile(r" *# (end)?region (D\d|beyond)\b")
@@ -50,17 +52,22 @@ README = """\
 {what}
 
 1. A virtual environment with Python 3.11 or newer, and `pip install --require-hashes -r requirements.lock`.
-2. `cp .env.example .env`, and put in your `DATABASE_URL` and `OPENAI_API_KEY`.
-3. Beside it the dev server: `npx inngest-cli@latest dev -u http://127.0.0.1:8000/api/inngest`
 {run}
 Your coding agent reads AGENTS.md, the skills in `.claude/skills` and the prompts in `.claude/commands` (`/quick-win`,
-`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says; the `concepts/` that it names are files of the
-reference app.
+`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says.
+"""
+PROJECT = """\
+[project]
+name = "{name}"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = [
+{dependencies}]
 """
 BASE_README = README.format(
     title="Give your AI agent a nervous system: the base",
-    what="Rules, skills, wiring, tables and gates; the worker and its nervous system are what you build.",
-    run="4. Give your coding agent the first prompt: `/quick-win`.\n",
+    what="Rules, skills, wiring and gates; the store, the worker and its nervous system are what you build.",
+    run="2. Give your coding agent the first prompt: `/quick-win`, or paste the course's own.\n",
 )
 
 
@@ -107,20 +114,98 @@ def copy(names: list[str], folder: Path) -> None:
 
 def write_checkpoint(decision: int, folder: Path) -> None:
     """Write the state after a Decision (0 to 6): rules, worker, and exactly the layers up to it."""
-    copy(RULES, folder)
+    copy([*RULES, *SURROUNDINGS], folder)
     for number, names in ADDED.items():
         if number <= decision:
             copy(names, folder)
-    if decision:
-        (folder / "inngest_app.py").write_text(as_of((ROOT / "inngest_app.py").read_text(), decision))
-        # What only the lines that were cut had imported is not needed any more.
-        for command in (["check", "--select", "F401,I001", "--fix", "--quiet"], ["format", "--quiet"]):
-            ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "inngest_app.py"]
-            subprocess.run(ruff, cwd=folder, check=True)
+    before = nervous_system(decision - 1, folder)
+    after = nervous_system(decision, folder)
     app = "5. The app: `uvicorn inngest_app:app --port 8000 --timeout-keep-alive 300`\n" if decision else ""
+    surroundings = (
+        "2. `cp .env.example .env`, and put in your `DATABASE_URL` and `OPENAI_API_KEY`.\n"
+        "3. Beside it the dev server: `npx inngest-cli@latest dev -u http://127.0.0.1:8000/api/inngest`\n"
+    )
     what = f"The worker with the layers of D1 to D{decision}." if decision else "The plain worker, without any engine."
-    run = f"4. `python db.py` creates the tables and five customers.\n{app}"
-    (folder / "README.md").write_text(README.format(title=f"The state after D{decision}", what=what, run=run))
+    run = f"{surroundings}4. `python db.py` creates the tables and five customers, or adopts yours.\n{app}"
+    readme = README.format(title=f"The state after D{decision}", what=what, run=run)
+    (folder / "README.md").write_text(readme + changes(decision, before, after))
+
+
+def nervous_system(decision: int, folder: Path) -> str:
+    """Write inngest_app.py as it stands after a Decision. Returns its text; before D1 there is none."""
+    if decision < 1:
+        return ""
+    path = folder / "inngest_app.py"
+    path.write_text(as_of((ROOT / "inngest_app.py").read_text(), decision))
+    # What only the lines that were cut had imported is not needed any more.
+    for command in (["check", "--select", "F401,I001", "--fix", "--quiet"], ["format", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", path.name], cwd=folder, check=True)
+    return path.read_text()
+
+
+def changes(decision: int, before: str, after: str) -> str:
+    """What a Decision changed, edit by edit, as a part of the checkpoint's README. Empty where nothing was before."""
+    if not before:
+        return ""
+    files = ", ".join(f"`{name}`" for name in ADDED.get(decision, []))
+    text = f"\n## What D{decision} changed\n\n"
+    text += f"New files: {files}. " if files else "There are no new files. "
+    old, new = before.splitlines(), after.splitlines()
+    edits = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT))
+    text += f"`inngest_app.py` has {len(edits)} edits.\n" if edits else "`inngest_app.py` stays as it is.\n"
+    for number, edit in enumerate(edits, 1):
+        added = sum(end - start for kind, _, _, start, end in edit if kind != "equal")
+        removed = sum(end - start for kind, start, end, _, _ in edit if kind != "equal")
+        where = place(after, edit[0][3] + CONTEXT + 1)
+        text += f"\n{number}. In {where}: {added} lines are added and {removed} removed.\n\n```diff\n"
+        for kind, first, last, start, end in edit:
+            if kind == "equal":
+                text += "".join(f" {line}\n" for line in old[first:last])
+                continue
+            text += "".join(f"-{line}\n" for line in old[first:last])
+            text += "".join(f"+{line}\n" for line in new[start:end])
+        text += "```\n"
+    return text
+
+
+def place(source: str, line: int) -> str:
+    """The function in which a line stands, its decorator included, or the part of the file."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first <= line <= (node.end_lineno or first):
+                return f"`{node.name}`"
+    return f"the file, from line {line} on"
+
+
+def learners_lock() -> str:
+    """The part of requirements.lock that a learner needs, on any platform: LEARNER and what these need."""
+    wanted: set[str] = set()
+    waiting = [Requirement(name) for name in LEARNER]
+    while waiting:
+        parent = waiting.pop()
+        name = canonicalize_name(parent.name)
+        if name in wanted and not parent.extras:
+            continue
+        wanted.add(name)
+        # What is not installed here belongs to another platform.
+        with suppress(importlib.metadata.PackageNotFoundError):
+            needed = [Requirement(text) for text in importlib.metadata.requires(name) or []]
+            waiting += [each for each in needed if is_for(each, parent.extras)]
+    entries = re.split(r"^(?=\w)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
+    return "".join(entry for entry in entries if canonicalize_name(entry.partition("==")[0]) in wanted)
+
+
+def is_for(requirement: Requirement, extras: set[str]) -> bool:
+    """Whether a package needs this, on some platform, when it is installed with these extras."""
+    marker = str(requirement.marker)
+    return "extra ==" not in marker or any(f'extra == "{extra}"' in marker for extra in extras)
+
+
+def pins(lock: str) -> str:
+    """LEARNER with the versions of a lock, as lines of a TOML list."""
+    found = re.findall(r"^([\w.-]+==[^ ;\\]+)", lock, re.MULTILINE)
+    return "".join(f'    "{pin}",\n' for pin in found if pin.partition("==")[0] in LEARNER)
 
 
 def write_base(archive: Path) -> None:
@@ -128,8 +213,10 @@ def write_base(archive: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, ZipFile(archive, "w", ZIP_DEFLATED) as packed:
         folder = Path(temporary)
         copy(RULES, folder)
-        # What applies the migrations is a part of the worker.
-        (folder / "migrations" / "__init__.py").unlink()
+        lock = learners_lock()
+        (folder / "requirements.lock").write_text(lock)
+        (folder / "pyproject.toml").write_text(PROJECT.format(name=BASE, dependencies=pins(lock)))
+        (folder / ".env.example").write_text((ROOT / ".env.example").read_text().partition(OPTIONAL)[0].rstrip() + "\n")
         (folder / "README.md").write_text(BASE_README)
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(f"{BASE}/{path.relative_to(folder).as_posix()}", DATE)
@@ -141,13 +228,13 @@ def write_base(archive: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which of the two, and where."""
     parser.add_argument("what", choices=["base", *(f"d{number}" for number in range(LAST + 1))])
-    parser.add_argument("--to", type=Path, metavar="PATH", help=f"default: {BASE}.zip, or a folder like checkpoint-d3")
+    parser.add_argument("--to", type=Path, metavar="PATH", help=f"default: {ARCHIVE}, or a folder like checkpoint-d3")
 
 
 def main(options: argparse.Namespace) -> int:
     """Write it. Returns 1 when there is something already."""
     base = options.what == "base"
-    target: Path = options.to or Path(f"{BASE}.zip" if base else f"checkpoint-{options.what}")
+    target: Path = options.to or Path(ARCHIVE if base else f"checkpoint-{options.what}")
     if target.exists() and not base:
         print(f"{target} is there already: remove it, or name another place with --to", file=sys.stderr)
         return 1

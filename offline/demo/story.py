@@ -7,10 +7,9 @@ import io
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from rich.console import Console
-
 from gates.__main__ import GATES, run
 from gates.report import Report
+from gates.world import Build
 from offline import emails
 from offline.demo.act import CHECK, CRON, Acts, listed, over
 from offline.demo.burst import Burst
@@ -123,9 +122,17 @@ class Story(Acts):
         stage = self.stage
         await stage.begin("D0-6", "The course's gates, which check any learner's build")
         await stage.records.add_customers()
-        report = Report(Console(file=io.StringIO()))
+        report = Report(io.StringIO())
         names = [name for name in GATES if name != "quick-win"]
-        await run(names, stage.engine.url, stage.stack.postgres.url, report, GATE_PATIENCE_SECONDS)
+        stack = stage.stack
+        build = Build(
+            stage.engine.url,
+            stack.postgres.url,
+            patience=GATE_PATIENCE_SECONDS,
+            limits=(10, 2, int(stack.settings["EMAIL_THROTTLE_PER_MINUTE"])),
+            environment=stack.settings,
+        )
+        await run(names, build, report)
         for name in names:
             passed = [finding for finding in report.findings if finding.gate == name.upper() and finding.passed]
             stage.note("event", f"python -m gates {name}", f"{len(passed)} hold")

@@ -3,24 +3,31 @@
 import asyncio
 import io
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import fastapi
 import pytest
-from rich.console import Console
 
 import inngest_app
 from concepts.app import app as shelf
+from gates import contract, source
 from gates.__main__ import GATES, run
 from gates.d1 import email_handler
 from gates.engine import EngineError, Function
 from gates.report import Advice, Report
 from gates.rows import RowsError
+from gates.spans import steps_of
+from gates.world import Build as Gated
 from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL
+from tests.right_builds.plain import database as plain_database
+from tests.right_builds.plain import nerves as plain
 from tests.serving import served
 from tests.wrong_builds import early
 from tests.wrong_builds.learner import RIGHT, Build
@@ -28,11 +35,19 @@ from tests.wrong_builds.learner import RIGHT, Build
 pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each build needs an engine of its own")
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 6
+# Bursts are tested without the course's throttle, as everywhere in these tests.
+LIMITS = (10, 2, 6000)
+LEARNER, PLAIN = "python -m tests.wrong_builds.worker", "python -m tests.right_builds.plain.worker {email}"
 # For each wrong build: the gate that finds its fault, the file that it tells to reread, and words of the cause.
 FAULTS = {
+    "no_model": ("D1", "concepts/ai_calls.py", "no model"),
     "work_outside_a_step": ("D1", "concepts/memoization.py", "outside a step"),
     "typo": ("D2", "concepts/webhooks.py", "typo"),
     "row_outside_a_step": ("D2", "concepts/memoization.py", "outside a step"),
+    "random_event_ids": ("D3", "concepts/idempotency.py", "not made of the customer"),
+    "sent_between_steps": ("D3", "concepts/memoization.py", "client.send between"),
+    "high_limits": ("D4", "concepts/flow_control.py", "above the course's"),
+    "waits_for_weeks": ("D5", "concepts/sleep_and_wait.py", "longer than four hours"),
     "no_event_ids": ("D3", "concepts/idempotency.py", "carry no id"),
     "everybody": ("D3", "concepts/fan_out.py", "the tier is not asked for"),
     "rate_limit": ("D4", "concepts/flow_control.py", "rate limit drops"),
@@ -47,18 +62,27 @@ FAULTS = {
 BEYOND = {
     "no_dead_letters": ("D2", "concepts/retries.py", "inngest/function.failed"),
     "no_reply_to_silence": ("D5", "concepts/human_gate.py", "never told"),
+    "injectable": ("D5", "concepts/human_gate.py", "breaks out"),
+    "customer_only": ("D5", "concepts/human_gate.py", "matched by customer only"),
+    "no_ledger": ("D5", "concepts/idempotency.py", "in the ledger"),
+    "text_is_yes": ("D5", "concepts/human_gate.py", "of any text is true"),
 }
 
 
-async def checked(engine: DevServer, *names: str, beyond: bool = False) -> Report:
-    report = Report(Console(file=io.StringIO()))
-    await run(list(names), engine.origin, os.environ["DATABASE_URL"], report, PATIENCE_SECONDS, beyond=beyond)
+def build_at(engine_url: str, worker: str, **options: Any) -> Gated:
+    url = os.environ["DATABASE_URL"]
+    return Gated(engine_url, url, worker=worker, patience=PATIENCE_SECONDS, limits=LIMITS, **options)
+
+
+async def checked(engine: DevServer, *names: str, worker: str = LEARNER, **options: Any) -> Report:
+    report = Report(io.StringIO())
+    await run(list(names), build_at(engine.origin, worker, **options), report)
     return report
 
 
-async def report_of(app: fastapi.FastAPI, *names: str, app_id: str = "my-worker", beyond: bool = False) -> Report:
+async def report_of(app: fastapi.FastAPI, *names: str, app_id: str = "my-worker", **options: Any) -> Report:
     async with served(app, app_id) as engine:
-        return await checked(engine, *names, beyond=beyond)
+        return await checked(engine, *names, **options)
 
 
 async def test_a_right_build_with_names_of_its_own_passes_every_gate(database: None) -> None:
@@ -69,8 +93,54 @@ async def test_a_right_build_with_names_of_its_own_passes_every_gate(database: N
 
 async def test_the_reference_passes_every_gate(database: None) -> None:
     names = ("d0", "d1", "d2", "d3", "d4", "d5")
-    report = await report_of(inngest_app.app, *names, app_id="customer-support", beyond=True)
+    worker = "python worker.py"
+    report = await report_of(inngest_app.app, *names, app_id="customer-support", worker=worker, beyond=True)
     assert [finding for finding in report.findings if not finding.passed] == []
+
+
+@pytest.fixture
+async def plain_store(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """A database with the two tables that the course's store prompt leads to, both empty."""
+    server, name = os.environ["DATABASE_URL"], f"plain_{uuid4().hex}"
+    administrator = await asyncpg.connect(server)
+    await administrator.execute(f"create database {name}")
+    monkeypatch.setenv("DATABASE_URL", server.rpartition("/")[0] + f"/{name}")
+    await (await plain_database.pool()).execute(plain_database.TABLES)
+    yield
+    await plain_database.close()
+    await administrator.execute(f"drop database {name} with (force)")
+    await administrator.close()
+
+
+async def test_the_courses_own_plain_build_passes_and_hears_what_would_be_better(plain_store: None) -> None:
+    names = ("d0", "d1", "d2", "d3", "d4", "d5")
+    report = await report_of(plain.app(), *names, app_id="customer-support", worker=PLAIN)
+    assert [finding for finding in report.findings if not finding.passed] == []
+    (hint,) = [finding.advice for finding in report.findings if finding.advice]
+    assert "breaks out" in hint.cause
+
+
+async def test_a_store_that_lacks_something_is_a_finding_and_can_be_told(plain_store: None) -> None:
+    connections = await plain_database.pool()
+    await connections.execute("alter table audit_log rename column customer_id to about")
+    report = Report(io.StringIO())
+    await run(["d0"], build_at("http://127.0.0.1:1", PLAIN), report)
+    assert any("says which customer" in finding.seen for finding in report.failed)
+    await plain_database.seed()
+    report = Report(io.StringIO())
+    await run(["d0"], build_at("http://127.0.0.1:1", "true", audit="audit_log(about, action)"), report)
+    assert [finding.seen for finding in report.failed] == ["nothing", "it does not say that it paused; nothing"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("pays_at_once", "does not need approval"), ("no_tools", "promises a refund in words")]
+)
+async def test_a_worker_that_does_not_pause_is_found_without_an_engine(fault: str, words: str, database: None) -> None:
+    report = Report(io.StringIO())
+    await run(["d0"], build_at("http://127.0.0.1:1", f"python -m tests.wrong_builds.{fault}"), report)
+    (finding,) = report.failed
+    assert finding.advice is not None
+    assert words in finding.advice.cause
 
 
 @pytest.mark.parametrize(("decision", "build"), [(1, early.after_d1), (2, early.after_d2)])
@@ -98,6 +168,37 @@ async def test_what_is_beyond_the_course_is_not_asked_of_a_learner(fault: str, d
     assert (await report_of(wrong_build(fault), BEYOND[fault][0].lower())).failed == []
 
 
+def test_a_span_that_was_planned_while_the_run_slept_is_no_attempt() -> None:
+    planned = {"name": "b", "stepId": "1", "stepOp": "RUN", "status": "RUNNING", "startedAt": "2026-11-20T20:00:00Z"}
+    done = planned | {
+        "status": "COMPLETED",
+        "startedAt": "2026-11-20T20:00:15Z",
+        "endedAt": "2026-11-20T20:00:16Z",
+        "output": {"data": "bye"},
+    }
+    (step,) = steps_of([planned, done])
+    assert [(attempt.number, attempt.status) for attempt in step.attempts] == [(1, "COMPLETED")]
+    assert step.output == {"data": "bye"}
+    assert [attempt.status for attempt in steps_of([planned])[0].attempts] == ["RUNNING"]
+
+
+@pytest.mark.parametrize(
+    ("action", "is_paid", "is_blocked"),
+    [
+        ("refund_issued", True, False),
+        ("REFUND", True, False),
+        ("refund_approved", True, False),
+        ("refund_blocked", False, True),
+        ("refund_not_issued", False, True),
+        ("refund_timeout", False, True),
+        ("refund_requested", False, False),
+        ("message_sent", False, False),
+    ],
+)
+def test_an_action_is_read_by_its_words(action: str, is_paid: bool, is_blocked: bool) -> None:
+    assert (contract.pays(action), contract.blocks(action)) == (is_paid, is_blocked)
+
+
 def wrong_build(fault: str) -> fastapi.FastAPI:
     build: Build = import_module(f"tests.wrong_builds.{fault}").BUILD
     return build.app()
@@ -110,7 +211,7 @@ async def test_the_quick_win_wants_to_see_it_broken_before_it_passes(
         report = await checked(engine, "quick-win")
         (missing,) = report.failed
         assert missing.advice is not None
-        assert "BREAK=farewell" in missing.advice.cause
+        assert "let the farewell step raise" in missing.advice.cause
         monkeypatch.setenv("BREAK", "farewell")
         engine.send_events([{"name": "demo/greet", "data": {"name": "Ada"}}])
         await engine.settle()
@@ -146,9 +247,10 @@ async def test_d6_wants_to_see_a_step_that_failed_and_the_work_recovered(
 
 
 def test_the_gates_say_what_they_know_without_an_engine_or_a_database() -> None:
-    report = Report(Console(file=io.StringIO()))
+    report = Report(io.StringIO())
+    build = Gated("http://127.0.0.1:1", "postgresql://postgres@127.0.0.1:1/none")
     with pytest.raises(RowsError, match="DATABASE_URL"):
-        asyncio.run(run(["d0"], "http://127.0.0.1:1", "postgresql://postgres@127.0.0.1:1/none", report))
+        asyncio.run(run(["d0"], build, report))
     assert report.findings == []
 
 
@@ -172,7 +274,7 @@ def test_before_d2_the_function_that_answers_emails_is_found_by_its_name_or_as_t
 
 async def test_an_engine_that_is_not_there_is_named(database: None) -> None:
     with pytest.raises(EngineError, match=r"No Inngest dev server answers at http://127\.0\.0\.1:1 "):
-        await run(["d0"], "http://127.0.0.1:1", os.environ["DATABASE_URL"], Report(Console(file=io.StringIO())))
+        await run(["d1"], Gated("http://127.0.0.1:1", os.environ["DATABASE_URL"]), Report(io.StringIO()))
 
 
 def test_there_is_a_gate_for_every_decision() -> None:
@@ -180,6 +282,7 @@ def test_there_is_a_gate_for_every_decision() -> None:
 
 
 def test_what_a_gate_tells_to_reread_exists() -> None:
-    advices = [value for gate in GATES.values() for value in vars(gate).values() if isinstance(value, Advice)]
+    modules = [*GATES.values(), source]
+    advices = [value for module in modules for value in vars(module).values() if isinstance(value, Advice)]
     assert len(advices) > 30
     assert [advice.source for advice in advices if not (ROOT / advice.source).is_file()] == []

@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from rich.console import Console
 
 from gates.__main__ import run
 from gates.report import Report
+from gates.world import Build
 from offline import kit
 from offline.inngest_server import DevServer
 from offline.processes import free_port
@@ -53,8 +53,8 @@ async def running(folder: Path) -> AsyncIterator[str]:
 
 
 async def gates_that_fail(names: list[str], engine: str) -> set[str]:
-    report = Report(Console(file=io.StringIO()))
-    await run(names, engine, os.environ["DATABASE_URL"], report, PATIENCE_SECONDS)
+    report = Report(io.StringIO())
+    await run(names, Build(engine, os.environ["DATABASE_URL"], patience=PATIENCE_SECONDS, limits=(10, 2, 6000)), report)
     return {finding.gate for finding in report.failed}
 
 

@@ -111,6 +111,53 @@ async def test_a_learners_own_customers_are_not_joined_by_the_seeds(empty: str) 
     assert await count("customers") == 1
 
 
+COURSE_STORE = """
+    create table customers (id uuid primary key default gen_random_uuid(), email text, tier text, name text);
+    create table audit_log (
+        id serial primary key, customer_id uuid references customers (id), action text not null, notes text,
+        created_at timestamp default now());
+"""
+
+
+async def test_a_store_made_by_the_courses_prompt_is_adopted_with_its_rows(empty: str) -> None:
+    await (await db.pool()).execute(COURSE_STORE)
+    await db.fetch("insert into customers (email, tier) values ('me@example.com', 'Pro')")
+    await db.fetch("insert into audit_log (customer_id, action, notes) select id, 'message_sent', 'hi' from customers")
+    assert await db.migrate() == NAMES
+    (customer,) = await db.load_customers()
+    assert (customer["email"], customer["tier"]) == ("me@example.com", "pro")
+    (row,) = await db.fetch("select customer_id, action, detail->>'notes' as notes from audit_log")
+    assert tuple(row.values()) == (customer["id"], "message_sent", "hi")
+    await db.record("message_received", "run", "step", customer["id"])
+    assert await db.migrate() == []
+    assert [await count(table) for table in ("before.customers", "before.audit_log", "audit_log")] == [1, 1, 2]
+
+
+async def test_an_empty_store_of_the_course_gets_the_five_customers(empty: str) -> None:
+    await (await db.pool()).execute(COURSE_STORE)
+    assert await db.migrate() == NAMES
+    assert [await count(table) for table in ("customers", "audit_log")] == [5, 0]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("insert into audit_log (action) values ('replied')", "audit_log_action_check"),
+        ("insert into customers (email, tier) values ('me@example.com', 'gold')", "customers_tier_check"),
+        ("alter table customers drop column tier; insert into customers (email) values ('me@example.com')", '"tier"'),
+    ],
+)
+async def test_what_stands_in_the_way_of_an_adoption_is_named_and_nothing_is_changed(
+    row: str, words: str, empty: str
+) -> None:
+    connections = await db.pool()
+    await connections.execute(COURSE_STORE)
+    await connections.execute(row)
+    with pytest.raises(migrations.AdoptionError, match=words):
+        await db.migrate()
+    assert await tables() == ["audit_log", "customers"]
+
+
 async def test_five_at_once_take_turns(empty: str) -> None:
     await asyncio.gather(*(db.fetch("select pg_sleep(0.1)") for _ in range(5)))  # Connected before the race begins.
     applied = await asyncio.gather(*(db.migrate() for _ in range(5)))

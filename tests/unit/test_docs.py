@@ -76,11 +76,13 @@ def test_the_map_has_a_row_for_every_prompt() -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
-def test_a_prompt_says_the_goal_how_to_prove_it_and_which_gate_to_run(path: Path) -> None:
+def test_a_prompt_lets_orient_first_and_says_when_it_is_done_what_to_watch_for_and_which_gate_to_run(
+    path: Path,
+) -> None:
     text = path.read_text()
     assert re.match(r"---\ndescription: .+\n---\n", text)
-    assert "**Goal.**" in text
-    assert "**Prove it**" in text
+    parts = [text.index(part) for part in ("**Orient first.**", "**Done when**", "**Watch for**")]
+    assert parts == sorted(parts)
     assert f"python -m gates {path.stem}" in text
 
 

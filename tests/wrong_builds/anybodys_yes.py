@@ -2,4 +2,4 @@
 
 from tests.wrong_builds.learner import RIGHT
 
-BUILD = RIGHT.but(expression="async.data.approved == true")
+BUILD = RIGHT.but(match=lambda customer_id: "async.data.approved == true")

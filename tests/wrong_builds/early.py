@@ -4,7 +4,8 @@ import fastapi
 import inngest
 import inngest.fast_api
 
-from tests.wrong_builds.learner import log_in, log_out, think
+from tests.wrong_builds.learner import log_in, log_out
+from tests.wrong_builds.worker import think
 
 
 def after_d1() -> fastapi.FastAPI:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.wrong_builds.learner import RIGHT, Customer, think
+from tests.wrong_builds.learner import RIGHT
+from tests.wrong_builds.worker import Customer, think
 
 
 async def from_the_beginning(saved: dict[str, Any], who: Customer, approved: bool, email: str) -> dict[str, Any]:

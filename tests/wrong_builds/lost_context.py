@@ -4,7 +4,8 @@ from typing import Any
 
 from agents import RunState
 
-from tests.wrong_builds.learner import RIGHT, Customer, build_agent, decided
+from tests.wrong_builds.learner import RIGHT
+from tests.wrong_builds.worker import Customer, build_agent, decided
 
 
 async def without_context(saved: dict[str, Any], who: Customer, approved: bool, email: str) -> dict[str, Any]:

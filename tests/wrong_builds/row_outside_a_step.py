@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import inngest
 
-from tests.wrong_builds.learner import RIGHT, Customer, write
+from tests.wrong_builds.learner import RIGHT
+from tests.wrong_builds.worker import Customer, write
 
 
 async def at_every_call(_: inngest.Context, who: Customer) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import inngest
 
-from tests.wrong_builds.learner import RIGHT, Customer, think
+from tests.wrong_builds.learner import RIGHT
+from tests.wrong_builds.worker import Customer, think
 
 
 async def at_every_call(_: inngest.Context, email: str, who: Customer) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def check() -> None:
         reviewer_webhook_url()
         desk_url()
         email_webhook_auth()
+        emails_per_sender_per_hour()
         stripe_webhook_secrets()
         email_concurrency()
         email_concurrency_per_customer()
@@ -244,6 +245,11 @@ def email_webhook_auth() -> bytes | None:
     if value and not (user and password and value.isprintable()):
         raise SettingError("EMAIL_WEBHOOK_AUTH is not usable: expected user:password")
     return value.encode() or None
+
+
+def emails_per_sender_per_hour() -> int:
+    """EMAILS_PER_SENDER_PER_HOUR: how many emails of one sender are answered in an hour; the rest goes to a person."""
+    return _whole_number("EMAILS_PER_SENDER_PER_HOUR", 10)
 
 
 def stripe_webhook_secrets() -> list[str]:

@@ -16,7 +16,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from refunds import ledger
 from web import Event, Send
-from web.desk import errors, pages, queries, rendering
+from web.desk import errors, pages, person, queries, rendering
 from web.desk.pages import NOTE_MAX_CHARS, Desk, Problem, number
 from web.desk.sign_in import SignedOutError, SignIn, TooManyTriesError, Visitor
 
@@ -37,6 +37,8 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
     app.add_route("/approvals/decided", partial(pages.decided, desk))
     app.add_route("/approvals/audit", partial(pages.audit, desk))
     app.add_route("/approvals/audit/{entry_id}", partial(pages.audit_entry, desk))
+    app.add_route("/approvals/needs-a-person", partial(person.needs_a_person, desk))
+    app.add_route("/approvals/needs-a-person/{entry_id}/done", partial(mark_done, desk), methods=["POST"])
     app.add_route("/approvals/sign-in", partial(sign_in_page, desk))
     app.add_route("/approvals/sign-in", partial(sign_in, desk), methods=["POST"])
     app.add_route("/approvals/sign-out", partial(sign_out, desk), methods=["POST"])
@@ -122,6 +124,19 @@ def cents(amount: str) -> int | None:
         return None
     whole, fraction = match.groups()
     return int(whole.replace(",", "")) * 100 + int((fraction or "").ljust(2, "0"))
+
+
+# What needs a person
+
+
+async def mark_done(desk: Desk, request: Request) -> Response:
+    """POST /approvals/needs-a-person/{entry_id}/done: record that the reviewer has seen to it."""
+    _, form = await _form(desk, request)
+    visitor = await desk.sign_in.reviewer(request)
+    entry_id = number(request.path_params["entry_id"])
+    if entry_id is None or not await person.done(entry_id, visitor.name or "", form):
+        raise HTTPException(404)
+    return RedirectResponse("/approvals/needs-a-person", 303)
 
 
 # Signing in and out

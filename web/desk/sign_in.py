@@ -58,11 +58,15 @@ class TooManyTriesError(Exception):
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody with a cookie, or somebody new who is about to get one; `name` is set for a signed-in reviewer."""
+    """Somebody with a cookie, or somebody new who is about to get one; `name` is set for a signed-in reviewer.
+
+    A reviewer's page also says how much needs a person; see web/desk/person.py.
+    """
 
     token: str
     name: str | None = None
     is_new: bool = False
+    need_a_person: int = 0
 
     @property
     def csrf(self) -> str:
@@ -97,16 +101,17 @@ class SignIn:
     async def reviewer(self, request: Request) -> Visitor:
         """The signed-in reviewer. Raises SignedOutError, and ClosedError as `visitor` does."""
         visitor = self.visitor(request)
-        if self.open_to_all:
-            return Visitor(visitor.token, DEV_REVIEWER, visitor.is_new)
-        rows = await db.fetch(
-            "select reviewer, credential_sha256 from reviewer_sessions where token_sha256 = $1 and expires_at > now()",
+        [row] = await db.fetch(
+            "select n.need_a_person, s.reviewer, s.credential_sha256 from"
+            " (select count(*) as need_a_person from (select from needs_person where done_at is null limit 100) _) n"
+            " left join reviewer_sessions s on s.token_sha256 = $1 and s.expires_at > now()",
             _sha256(visitor.token),
         )
-        for row in rows:
-            password_hash = self.reviewers.get(row["reviewer"])
-            if password_hash and reviewers.credential(password_hash) == row["credential_sha256"]:
-                return Visitor(visitor.token, row["reviewer"])
+        if self.open_to_all:
+            return Visitor(visitor.token, DEV_REVIEWER, visitor.is_new, row["need_a_person"])
+        password_hash = self.reviewers.get(row["reviewer"])
+        if password_hash and reviewers.credential(password_hash) == row["credential_sha256"]:
+            return Visitor(visitor.token, row["reviewer"], need_a_person=row["need_a_person"])
         raise SignedOutError
 
     def check_form(self, request: Request, visitor: Visitor, form: Mapping[str, str]) -> None:

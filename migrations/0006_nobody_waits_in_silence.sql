@@ -62,6 +62,5 @@ create table sign_in_tries (
     network bytea not null,
     at      timestamptz not null default now()
 );
-create index sign_in_tries_who on sign_in_tries (who, at);
-create index sign_in_tries_network on sign_in_tries (network, at);
+create index sign_in_tries_network on sign_in_tries (network);
 create index sign_in_tries_at on sign_in_tries (at);

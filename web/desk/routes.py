@@ -5,7 +5,6 @@ A decision is written to the ledger first. Only then is the event sent that wake
 """
 
 import logging
-import math
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -18,7 +17,8 @@ from refunds import ledger
 from web import Event, Send
 from web.desk import errors, pages, person, queries, rendering
 from web.desk.pages import NOTE_MAX_CHARS, Desk, Problem, number
-from web.desk.sign_in import SignedOutError, SignIn, TooManyTriesError, Visitor
+from web.desk.sign_in import SignedOutError, SignIn, Visitor
+from web.desk.tries import TooManyTriesError
 
 FORM_MAX_BYTES = 64_000
 logger = logging.getLogger("customer-support")
@@ -162,7 +162,7 @@ async def sign_in(desk: Desk, request: Request) -> Response:
     try:
         signed_in = await desk.sign_in.sign_in(request, visitor, name, form.get("password", ""))
     except TooManyTriesError as error:
-        problem = f"Too many tries. Try again in {math.ceil(error.seconds / 60)} min."
+        problem = f"Too many tries. Try again in {error.seconds} s."
         headers = {"retry-after": str(error.seconds)}
         return desk.respond("sign_in.html", visitor, 429, headers, page="", wanted=wanted, name=name, problem=problem)
     if signed_in is None:

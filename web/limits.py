@@ -1,4 +1,4 @@
-"""What a request may cost before anybody has proved anything: bytes, seconds, and the engine's signature.
+"""What a request may cost: bytes, seconds, and whatever work is done before anybody has proved anything.
 
 The engine's SDK parses a body and sorts its JSON before it looks at the signature, because the signature is of the
 sorted JSON: a stranger's 20 MB of numbers kept the process busy for 12 seconds (measured with inngest 0.5.19). So a
@@ -9,11 +9,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+T = TypeVar("T")
 ENGINE = "/api/inngest"
 # These read their bodies themselves, within limits of their own: an email with its attachments is large.
 WEBHOOKS = "/webhooks/"
@@ -24,11 +26,15 @@ ENGINE_MAX_COMMAS = 500_000
 MAX_BYTES = 1_000_000
 BODY_SECONDS = 10
 LENGTH_MAX_DIGITS = 18
+# How long the database may keep a caller waiting. The pool itself waits 10 seconds for a connection and 15 for a query,
+# and then tries once more, which is right for the engine's steps and too long for a person or a load balancer.
+DATABASE_SECONDS = 8
 # Every call is signed when it is sent, and so is each later try of it. A signature therefore need not outlast a clock
 # that is wrong; the official TypeScript SDK allows the same five minutes.
 SIGNATURE_MAX_AGE_SECONDS = 300
 SIGNATURE = re.compile(r"t=([0-9]{1,12})&s=[0-9a-f]{64}", re.ASCII)
 logger = logging.getLogger("customer-support")
+_abandoned: set[asyncio.Future[Any]] = set()
 
 
 class Limits:
@@ -111,3 +117,76 @@ def _refused(scope: Any, status: int, reason: str) -> Response:
     logger.warning("Refused at %s with %d: %s", scope["path"][:100], status, reason)
     # The connection is closed, because the rest of the body would still come through it.
     return JSONResponse({"message": reason}, status, {"Connection": "close"})
+
+
+# Time limits
+
+
+class Deadline:
+    """An ASGI application around another. An answer that has not begun after 8 seconds is replaced by `too_late`'s."""
+
+    def __init__(self, app: Any, too_late: Callable[[Request, Exception], Awaitable[Response]]) -> None:
+        self._app = app
+        self._too_late = too_late
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        begun, late = asyncio.Event(), False
+
+        async def send_in_time(message: Any) -> None:
+            if not late:
+                begun.set()
+                await send(message)
+
+        work = asyncio.ensure_future(self._app(scope, receive, send_in_time))
+        try:
+            await within(DATABASE_SECONDS, _either(work, begun))
+        except TimeoutError as error:
+            late = True
+            _abandon(work)
+            answer = await self._too_late(Request(scope), error)
+            await answer(scope, receive, send)
+            return
+        except asyncio.CancelledError:
+            _abandon(work)
+            raise
+        await work
+
+
+async def _either(work: asyncio.Future[Any], begun: asyncio.Event) -> None:
+    waiting = asyncio.ensure_future(begun.wait())
+    try:
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Raises TimeoutError after so many seconds, even if `work` cannot be cancelled by then.
+
+    A query that is cancelled waits for the database to confirm it, and a frozen database confirms nothing. So such work
+    is cancelled and left behind, and this does not wait for it as `asyncio.timeout` does.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        _abandon(task)
+        raise
+    if not done:
+        _abandon(task)
+        raise TimeoutError
+    return task.result()
+
+
+def _abandon(task: asyncio.Future[Any]) -> None:
+    def forget(ended: asyncio.Future[Any]) -> None:
+        _abandoned.discard(ended)
+        if not ended.cancelled():
+            # The event loop complains of an exception that nobody has looked at.
+            ended.exception()
+
+    # The event loop itself keeps only a weak reference.
+    _abandoned.add(task)
+    task.add_done_callback(forget)
+    task.cancel()

@@ -14,7 +14,7 @@ from fastapi import HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from refunds import ledger
-from web import Event, Send
+from web import Event, Send, limits
 from web.desk import errors, pages, person, queries, rendering
 from web.desk.pages import NOTE_MAX_CHARS, Desk, Problem, number
 from web.desk.sign_in import SignedOutError, SignIn, Visitor
@@ -48,8 +48,9 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
     for error, page in errors.PAGES.items():
         app.add_exception_handler(error, partial(page, desk))
     mounted = fastapi.APIRouter(include_in_schema=False)
+    bounded = rendering.SecurityHeaders(limits.Deadline(app, partial(errors.database_error, desk)))
     for path in ("/approvals", "/approvals/{rest:path}"):
-        mounted.add_route(path, rendering.SecurityHeaders(app), include_in_schema=False)  # type: ignore[arg-type]
+        mounted.add_route(path, bounded, include_in_schema=False)  # type: ignore[arg-type]
     return mounted
 
 

@@ -6,7 +6,6 @@ not answered with exactly 200, ten times within 10.5 hours (https://postmarkapp.
 and Stripe repeats for three days (https://docs.stripe.com/webhooks). No answer is a 403: Postmark would stop.
 """
 
-import asyncio
 import base64
 import hmac
 from collections.abc import Sequence
@@ -18,7 +17,8 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBasic
 
 import settings
-from web import Send
+from web import Event, Send
+from web.limits import within
 from web.webhooks import inbound_email, inbox, stripe_events
 from web.webhooks.endpoint import Endpoint
 
@@ -26,7 +26,7 @@ from web.webhooks.endpoint import Endpoint
 # has to stay off.
 EMAIL = Endpoint("email", max_bytes=50 * 2**20, seconds=60)
 STRIPE = Endpoint("stripe")
-LOOKUP_SECONDS = 10
+LOOKUP_SECONDS = 8
 
 
 class Answer(pydantic.BaseModel):
@@ -73,6 +73,9 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
 def _add_email(webhooks: fastapi.APIRouter, send: Send, auth: bytes | None, *, dev: bool) -> None:
     most_in_an_hour = settings.emails_per_sender_per_hour()
 
+    async def kept(email: inbound_email.PostmarkEmail) -> Event | None:
+        return await inbox.keep(await inbound_email.to_event(email), most_in_an_hour)
+
     @webhooks.post(
         "/email",
         dependencies=[fastapi.Depends(EmailAuth(auth))] if auth else [],
@@ -89,8 +92,7 @@ def _add_email(webhooks: fastapi.APIRouter, send: Send, auth: bytes | None, *, d
         email = EMAIL.validated(inbound_email.parse, EMAIL.parse(await EMAIL.read(request)))
         try:
             # Without a limit, a pool whose connections are all taken would let it wait for ever.
-            async with asyncio.timeout(LOOKUP_SECONDS):
-                to_send = await inbox.keep(await inbound_email.to_event(email), most_in_an_hour)
+            to_send = await within(LOOKUP_SECONDS, kept(email))
         except Exception as error:
             raise EMAIL.unavailable("the email could not be kept", error) from None
         if to_send is not None:

@@ -12,7 +12,6 @@ import inngest
 
 import db
 from outbound import chat
-from refunds import payments
 from steps.retries import retry_chat
 
 # A model that fails is tried for four to six minutes. A run that is silent for longer is lost, or in trouble.
@@ -22,6 +21,8 @@ SILENT = timedelta(minutes=10)
 NOT_BEGUN = timedelta(minutes=4)
 GIVEN_UP = timedelta(hours=1)
 LOOK_BACK = timedelta(days=1)
+# The cron asks the provider from ten minutes on, so by then it has asked several times.
+NO_OUTCOME = timedelta(minutes=30)
 AT_ONCE = 20
 MOST_AT_A_TICK = 500
 PAGE = "/approvals/needs-a-person"
@@ -40,7 +41,7 @@ async def find_lost() -> dict[str, int]:
         received = json.loads(row["detail"])
         kept = {name: received.get(name) for name in ("event_id", "email_text")}
         await db.record("run_failed", row["run_id"], "lost", row["customer_id"], error=error, **kept)
-    for row in await payments.unfinished(MOST_AT_A_TICK):
+    for row in await _payments_without_an_outcome():
         error = f"The payment provider has not said whether the refund of order {row['order_id']} was paid."
         await db.record(
             "run_failed", row["run_id"], f"no-outcome:{row['id']}", row["customer_id"], error=error, refund_id=row["id"]
@@ -72,6 +73,15 @@ async def _silent_runs() -> list[dict[str, Any]]:
         " order by m.created_at limit $3",
         LOOK_BACK,
         SILENT,
+        MOST_AT_A_TICK,
+    )
+
+
+async def _payments_without_an_outcome() -> list[dict[str, Any]]:
+    return await db.fetch(
+        "select * from refunds where status = 'approved' and payment_started_at < now() - $1::interval"
+        " order by payment_started_at limit $2",
+        NO_OUTCOME,
         MOST_AT_A_TICK,
     )
 

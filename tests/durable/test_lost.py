@@ -81,8 +81,8 @@ async def test_an_autoresponder_without_any_sign_is_answered_ten_times(engine: E
 
 
 async def test_a_quiet_tick_is_one_step(engine: Engine) -> None:
+    if engine._stand_in is None:
+        pytest.skip("the steps of the official server's runs cannot be counted")
     await tick(engine)
-    stored = engine.stored()
-    assert "find-what-was-left" in stored
-    for step in ("send-wake-ups", "send-emails-again", "tell-people", "finish-payments"):
-        assert step not in stored
+    [run] = engine._stand_in.state.runs.values()
+    assert len(run.memos) == 1

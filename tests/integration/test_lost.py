@@ -117,9 +117,9 @@ async def test_a_run_that_is_lost_after_its_refund_was_settled_reaches_a_person(
 async def test_a_payment_without_an_outcome_reaches_a_person() -> None:
     run_id = await received(minutes=0)
     refund_id = await refund(run_id, approved=True)
-    await rewrite(
-        "update refunds set payment_started_at = now() - interval '11 minutes' where id = $1 returning 1", refund_id
-    )
+    await older("refunds", "payment_started_at", "run_id", run_id, 29)
+    assert await lost.find_lost() == NOTHING
+    await older("refunds", "payment_started_at", "run_id", run_id, 31)
     await lost.find_lost()
     assert [(found, step) for found, step, _ in await failed()] == [(run_id, f"no-outcome:{refund_id}")]
 

@@ -40,7 +40,7 @@ _abandoned: set[asyncio.Future[Any]] = set()
 class Limits:
     """An ASGI application around the whole app. It reads a request's body, refuses what is too much, and passes it on.
 
-    The status of a refusal is 401, 408 or 413. With `signed`, whatever is sent to the engine's route needs a signature
+    The status of a refusal is 400, 401, 408 or 413. With `signed`, what is sent to the engine's route needs a signature
     of its time; whether it is the right one is for the SDK to say.
     """
 
@@ -70,7 +70,7 @@ class Limits:
 
 
 async def _body(scope: Any, headers: Mapping[bytes, str], receive: Any, max_bytes: int) -> bytes | Response:
-    """The whole body, or the answer to a request whose body is too large or too slow."""
+    """The whole body, or the answer to a request whose body is too large, too slow, or not whole."""
     too_large = f"The body has more than {max_bytes} bytes."
     if _declared(headers) > max_bytes:
         return _refused(scope, 413, too_large)
@@ -80,7 +80,9 @@ async def _body(scope: Any, headers: Mapping[bytes, str], receive: Any, max_byte
             more = True
             while more:
                 message = await receive()
-                # Somebody who hung up is answered into the void.
+                if message["type"] == "http.disconnect":
+                    # Half a form may say something else than the whole one, so nobody gets to read it.
+                    return _refused(scope, 400, "The caller hung up before the body was complete.")
                 more = message.get("more_body", False)
                 body += message.get("body", b"")
                 if len(body) > max_bytes:

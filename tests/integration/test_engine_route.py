@@ -164,6 +164,24 @@ async def test_a_body_that_does_not_come_is_hung_up_on_at_every_route(port: int,
     writer.close()
 
 
+async def test_half_a_body_is_read_by_nobody() -> None:
+    """Half of `amount=4900` is another amount."""
+    called: list[object] = []
+
+    async def app(scope: Any, *_: object) -> None:
+        called.append(scope)
+
+    async with listening(limits.Limits(app, signed=False)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST /approvals/1/decision HTTP/1.1\r\nHost: app\r\nContent-Length: 1000\r\n\r\namount=49")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.close()
+        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.sleep(0.2)
+    assert called == []
+
+
 async def test_the_description_of_a_body_that_is_too_large_is_enough(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /approvals/sign-in HTTP/1.1\r\nHost: app\r\nContent-Length: 100000000\r\n\r\n")

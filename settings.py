@@ -18,6 +18,8 @@ REVIEWER = re.compile(r"[\w.@+-]{1,64}")
 NOT_REVIEWERS = {"nobody", "run"}
 # A password's hash as argon2 writes it (https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md).
 ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+# A signing key as Inngest Cloud and `openssl rand -hex` make it. What tutorials write for a dev server is shorter.
+SIGNING_KEY = re.compile(r"(?:signkey-[a-z]+-)?[0-9a-f]{32,}")
 
 
 class SettingError(ValueError):
@@ -28,6 +30,7 @@ def check() -> None:
     """Read every setting once. Raises SystemExit with the sentence of the first one that cannot work."""
     try:
         dev_mode()
+        serve_origin()
         database_url()
         db_pool_max()
         refund_limit_cents()
@@ -37,6 +40,7 @@ def check() -> None:
         reviewer_webhook_url()
         desk_url()
         email_webhook_auth()
+        emails_per_sender_per_hour()
         stripe_webhook_secrets()
         email_concurrency()
         email_concurrency_per_customer()
@@ -49,9 +53,18 @@ def check() -> None:
 
 
 def dev_mode() -> bool:
-    """Whether the app runs beside a dev server: INNGEST_DEV is 1 or its URL. Otherwise the two keys must be there."""
+    """Whether the app runs beside a dev server: INNGEST_DEV is 1 or its URL. Otherwise the two keys must be there.
+
+    In dev mode nobody proves who they are, and a bare event approves a refund. So INNGEST_DEV beside a real signing key
+    is a mistake that raises.
+    """
     dev = _text("INNGEST_DEV").lower()
     if dev in {"1", "true"} or dev.startswith(("http://", "https://")):
+        if SIGNING_KEY.fullmatch(_text("INNGEST_SIGNING_KEY")):
+            raise SettingError(
+                "INNGEST_DEV is set beside a real INNGEST_SIGNING_KEY: in dev mode calls are not checked and a bare"
+                " event approves a refund. Unset INNGEST_DEV in production, or the key for a dev server."
+            )
         return True
     if dev not in {"", "0", "false"}:
         raise SettingError(f"INNGEST_DEV is {dev!r}: expected the dev server's URL, 1, or nothing for production.")
@@ -61,6 +74,23 @@ def dev_mode() -> bool:
             f"Not set: {', '.join(missing)}. Production needs them; for a dev server set INNGEST_DEV to its URL."
         )
     return False
+
+
+def serve_origin() -> str | None:
+    """INNGEST_SERVE_ORIGIN: where the engine reaches this app, scheme and host; None in dev mode.
+
+    The SDK reads it too. Without it the SDK registers whatever Host a request names, so that a stranger's request would
+    make the engine send every call, with the emails in it, to the stranger.
+    """
+    if dev_mode():
+        return None
+    origin = _text("INNGEST_SERVE_ORIGIN")
+    parts = _parts(origin, "http", "https")
+    if parts is None or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise SettingError(
+            "INNGEST_SERVE_ORIGIN must say where the engine reaches this app, such as https://support.example.com"
+        )
+    return origin
 
 
 def encryption_key() -> str | None:
@@ -215,6 +245,11 @@ def email_webhook_auth() -> bytes | None:
     if value and not (user and password and value.isprintable()):
         raise SettingError("EMAIL_WEBHOOK_AUTH is not usable: expected user:password")
     return value.encode() or None
+
+
+def emails_per_sender_per_hour() -> int:
+    """EMAILS_PER_SENDER_PER_HOUR: how many emails of one sender are answered in an hour; the rest goes to a person."""
+    return _whole_number("EMAILS_PER_SENDER_PER_HOUR", 10)
 
 
 def stripe_webhook_secrets() -> list[str]:

@@ -71,6 +71,7 @@ async def audit_failed_refund(event: inngest.Event) -> None:
         amount_cents=event.data.get("amount_cents"),
         reference=reference,
         why=f"the payment provider could not deliver it: {_text(event.data, 'reason') or 'no reason given'}",
+        needs_person=True,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import db
 from refunds import ledger, payments
-from steps import approval
+from steps import approval, wake_ups
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide, rewrite
 
@@ -250,3 +250,45 @@ async def test_a_decision_is_in_time_by_the_databases_clock_alone(database: None
             assert (refusal, row["status"]) == ("the time for a decision is up", "pending")
     assert in_time
     assert late
+
+
+async def test_a_decision_between_two_waits_is_applied_within_a_minute(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The desk's wake-up comes when the run has read that nothing was decided, and does not wait yet."""
+    original = approval.read_decisions
+
+    async def decided_just_after(run_id: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        verdict = await original(run_id, *arguments, **options)
+        if verdict["seconds_left"]:
+            assert await decide(1, approved=True, by="grace") is None
+            await engine.decide(request_id=event_id, refund_id=1)
+        return verdict
+
+    monkeypatch.setattr(approval, "read_decisions", decided_just_after)
+    event_id = await paused(engine)
+    await engine.decide(request_id=event_id)
+    await engine.settle()
+    assert await refunds_in_ledger() == [("approved", "approved")]
+    await engine.advance(seconds=21)
+    await engine.settle()
+    assert (await refunds_in_ledger(), await actions()) == ([("issued", "approved")], ISSUED)
+
+
+async def test_a_decision_that_was_heard_of_is_not_sent_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[bool] = []
+    original = wake_ups.is_acted_on
+
+    async def remembered(refund_id: Any) -> bool:
+        found.append(await original(refund_id))
+        return found[-1]
+
+    monkeypatch.setattr(wake_ups, "is_acted_on", remembered)
+    event_id = await paused(engine)
+    assert await decide(1, approved=True, by="grace") is None
+    await engine.decide(request_id=event_id, refund_id=1)
+    await engine.settle()
+    await engine.advance(seconds=21)
+    await engine.settle()
+    assert (await refunds_in_ledger(), await actions()) == ([("issued", "approved")], ISSUED)
+    assert found == [True]

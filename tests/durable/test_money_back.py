@@ -74,6 +74,7 @@ async def test_a_refund_that_came_back_is_told_recorded_and_never_paid_again(
         "amount_cents": 4900,
         "reference": reference,
         "why": "the payment provider could not deliver it: lost_or_stolen_card",
+        "needs_person": True,
     }
     assert (message["run_id"], message["customer_id"]) == (refund["run_id"], "cust_002")
     assert message["detail"]["delivery"] == "draft"

@@ -3,6 +3,7 @@
 `test_every_step_of_every_function_has_a_story` fails when a new step is in none.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -160,6 +161,31 @@ async def lost_wake_up(stage: Stage) -> None:
 
 
 @story()
+async def unheard_decision(stage: Stage) -> None:
+    await stage.engine.email(DOUBLE)
+    await stage.until(refunds_in_ledger, [PENDING])
+    await decide(1, approved=True)
+    [row] = await patiently(lambda: db.fetch("select id from refunds"))
+    # The wake-up reaches another run, and so does its repetition; the cron's does not.
+    await stage.engine.decide(request_id="another", refund_id=row["id"])
+    await stage.wait(seconds=40)
+    await backdate("decided_at")
+    await stage.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+
+
+@story()
+async def never_begun(stage: Stage) -> None:
+    data = {"customer_id": "cust_002", "email_text": "How long does shipping to Norway take?"}
+    event = json.dumps({"id": "email-1", "name": "customer/email.received", "data": data})
+    kept = (
+        "insert into inbox (event_id, sender, event, received_at)"
+        " values ('email-1', 'grace@example.com', $1, now() - interval '5 minutes') on conflict do nothing"
+    )
+    await patiently(lambda: db.fetch(kept, event))
+    await stage.until(actions, {"message_received": 1, "message_sent": 1})
+
+
+@story()
 async def orphaned_payment(stage: Stage) -> None:
     asked: list[dict[str, Any]] = [{"call_id": "c", "order_id": "A-7", "amount_cents": 100, "reason": "Double"}]
     await patiently(lambda: ledger.open_requests("gone", "request", "cust_002", asked))
@@ -227,3 +253,8 @@ async def stranger(stage: Stage) -> None:
     mail = {"from": "eve@example.com", "subject": "Hi", "email_text": DOUBLE, "reason": "the sender is not a customer"}
     await stage.engine.send("customer/email.unmatched", mail)
     await stage.until(actions, {"run_failed": 1})
+    await stage.until(told, 1)
+
+
+async def told() -> int:
+    return len(await db.fetch("select from needs_person where told_at is not null"))

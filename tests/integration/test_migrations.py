@@ -23,6 +23,7 @@ NAMES = [
     "0002_refunds.sql",
     "0003_approval_desk.sql",
     "0004_customer_addresses.sql",
+    "0006_nobody_waits_in_silence.sql",
 ]
 
 
@@ -73,10 +74,13 @@ async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: 
     assert await tables() == [
         "audit_log",
         "customers",
+        "inbox",
+        "needs_person",
         "refund_history",
         "refunds",
         "reviewer_sessions",
         "schema_migrations",
+        "sign_in_tries",
     ]
     rows = await db.fetch("select id, email, tier from customers order by id")
     assert [tuple(row.values()) for row in rows] == migrations.SEED_CUSTOMERS

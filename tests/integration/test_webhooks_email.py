@@ -31,7 +31,8 @@ async def received(webhooks: Webhooks, **changed: Any) -> dict[str, Any]:
     assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
     (event,) = webhooks.sent
     webhooks.sent.clear()
-    assert event["id"] == POSTMARK["MessageID"]
+    # The next one is not this email again.
+    await db.fetch("delete from inbox")
     return {"name": event["name"], **event["data"]}
 
 
@@ -45,7 +46,7 @@ async def test_postmarks_documented_sample_becomes_one_event(webhooks: Webhooks)
     assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
     assert webhooks.sent == [
         {
-            "id": "73e6d360-66eb-11e1-8e72-a8904824019b",
+            "id": inbound_email.event_id("support@postmarkapp.com", "73e6d360-66eb-11e1-8e72-a8904824019b"),
             "name": "customer/email.unmatched",
             "data": {
                 "from": "support@postmarkapp.com",
@@ -63,6 +64,7 @@ async def test_the_same_sample_from_a_customer_is_an_email_to_answer(webhooks: W
         "customer_id": "cust_001",
         "email_text": "This is a test text body.",
         "message_id": POSTMARK["MessageID"],
+        "from": "ada@example.com",
         "subject": "Test subject",
     }
 
@@ -72,20 +74,26 @@ async def test_the_plain_form_becomes_the_same_event(webhooks: Webhooks) -> None
     await webhooks.email(PLAIN | {"text": None, "html": "<p>Where?</p>", "message_id": "<m-2@mail.example>"})
     assert webhooks.sent == [
         {
-            "id": "m-1",
+            "id": inbound_email.event_id("grace@example.com", "m-1"),
             "name": "customer/email.received",
             "data": {
                 "customer_id": "cust_002",
                 "email_text": "Where is my order?",
                 "message_id": "m-1",
+                "from": "grace@example.com",
                 "subject": "Order",
                 "references": "<first@shop.example>",
             },
         },
         {
-            "id": "<m-2@mail.example>",
+            "id": inbound_email.event_id("grace@example.com", "<m-2@mail.example>"),
             "name": "customer/email.received",
-            "data": {"customer_id": "cust_002", "email_text": "Where?", "message_id": "<m-2@mail.example>"},
+            "data": {
+                "customer_id": "cust_002",
+                "email_text": "Where?",
+                "message_id": "<m-2@mail.example>",
+                "from": "grace@example.com",
+            },
         },
     ]
 
@@ -149,6 +157,9 @@ async def test_an_automatic_reply_is_never_answered(webhooks: Webhooks) -> None:
         ("List-Id", "<news.x>"),
         ("Return-Path", "<>"),
         ("X-Autoreply", "yes"),
+        ("X-Auto-Reply", "1"),
+        ("X-Autoresponder", ""),
+        ("X-Failed-Recipients", "ada@example.com"),
         ("Content-Type", "multipart/report; boundary=x"),
     ]
     for name, value in signs:
@@ -156,6 +167,108 @@ async def test_an_automatic_reply_is_never_answered(webhooks: Webhooks) -> None:
         assert got["name"] == "customer/email.unmatched", (name, value)
         assert got["reason"] == "an automatic reply or a mailing list"
         assert got["email_text"] == "This is a test text body."
+        await webhooks.email(PLAIN | {"headers": {name: value}})
+        assert webhooks.sent.pop()["data"]["reason"] == "an automatic reply or a mailing list"
+        await db.fetch("delete from inbox")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Automatic reply: Your order",
+        "AUTO: I am away",
+        "Auto-Reply: hello",
+        "Out of Office Re: Your order",
+        "Out of the office",
+        "Automatische Antwort: Ihre Bestellung",
+        "Abwesenheitsnotiz: Ihre Bestellung",
+        "R\u00e9ponse automatique : commande",
+        "Respuesta autom\u00e1tica: pedido",
+        "\u81ea\u52d5\u5fdc\u7b54: \u6ce8\u6587",
+        "Undeliverable: Your order",
+        "Undelivered Mail Returned to Sender",
+        "Delivery Status Notification (Failure)",
+        "Mail delivery failed: returning message to sender",
+    ],
+)
+async def test_an_automatic_reply_is_known_by_its_subject(webhooks: Webhooks, subject: str) -> None:
+    assert (await received(webhooks, Subject=subject))["reason"] == "an automatic reply or a mailing list"
+
+
+async def test_a_subject_that_people_write_is_no_sign_of_a_machine(webhooks: Webhooks) -> None:
+    for subject in ("Re: Your order", "My office chair is out of order", "Automatic umbrella A-1001", "Autumn coat"):
+        assert (await received(webhooks, Subject=subject))["name"] == "customer/email.received", subject
+
+
+async def test_a_null_sender_is_never_answered(webhooks: Webhooks) -> None:
+    await webhooks.email(PLAIN | {"from": "<>"})
+    await webhooks.email(PLAIN | {"message_id": "m-2", "headers": {"Return-Path": "<>"}})
+    assert [event["name"] for event in webhooks.sent] == ["customer/email.unmatched"] * 2
+
+
+async def test_a_sender_is_answered_ten_times_an_hour_whatever_the_headers_say(webhooks: Webhooks) -> None:
+    for number in range(12):
+        said = "Ada <ada@example.com>" if number % 2 else f"{number} <ADA@example.com>"
+        await webhooks.email(PLAIN | {"from": said, "message_id": f"m-{number}"})
+    names = [event["name"].removeprefix("customer/email.") for event in webhooks.sent]
+    assert names == ["received"] * 10 + ["unmatched"] * 2
+    assert webhooks.sent[-1]["data"]["reason"] == "this sender wrote more than 10 emails in an hour"
+    await webhooks.email(PLAIN | {"message_id": "m-99"})
+    assert webhooks.sent[-1]["name"] == "customer/email.received"
+    await db.fetch("update inbox set received_at = received_at - interval '61 minutes'")
+    await webhooks.email(PLAIN | {"from": "ada@example.com", "message_id": "m-100"})
+    assert webhooks.sent[-1]["name"] == "customer/email.received"
+
+
+async def test_an_email_that_is_delivered_again_is_the_same_event_whatever_has_happened_since(
+    webhooks: Webhooks,
+) -> None:
+    await webhooks.email(PLAIN)
+    await db.fetch("update customers set email = 'grace@elsewhere.example' where id = 'cust_002'")
+    await webhooks.email(PLAIN)
+    assert webhooks.sent[0] == webhooks.sent[1]
+    assert len(await db.fetch("select from inbox")) == 1
+
+
+async def test_two_senders_emails_with_one_message_id_are_two(webhooks: Webhooks) -> None:
+    for sender in ("ada@example.com", "grace@example.com"):
+        await webhooks.email(PLAIN | {"from": sender})
+        await webhooks.email(POSTMARK | {"FromFull": {"Email": sender}})
+    assert [event["data"]["customer_id"] for event in webhooks.sent] == ["cust_001", "cust_001", "cust_002", "cust_002"]
+    assert len({event["id"] for event in webhooks.sent}) == 4
+
+
+@pytest.mark.parametrize("said", ["l\u0130nus@example.com", "l\u0131nus@example.com", "\u212ainus@example.com"])
+async def test_an_address_that_only_folds_to_a_customers_is_not_theirs(webhooks: Webhooks, said: str) -> None:
+    await db.fetch("insert into customers values ('cust_006', 'kinus@example.com', 'pro')")
+    assert (await received(webhooks, FromFull={"Email": said}))["reason"] == "the sender is not a customer"
+
+
+async def test_the_providers_verdicts_on_the_sender_travel_with_the_email(webhooks: Webhooks) -> None:
+    verdicts = [
+        {"Name": "Received-SPF", "Value": "Pass (sender SPF authorized)\r\n identity=mailfrom"},
+        {"Name": "Authentication-Results", "Value": "mx.provider; dkim=fail; dmarc=fail"},
+        # A mail server puts its own above what the email brought.
+        {"Name": "Authentication-Results", "Value": "mx.evil; dkim=pass"},
+    ]
+    expected = (
+        "authentication-results: mx.provider; dkim=fail; dmarc=fail;"
+        " received-spf: Pass (sender SPF authorized) identity=mailfrom"
+    )
+    assert (await received(webhooks, Headers=verdicts))["authentication"] == expected
+    stranger = await received(webhooks, Headers=verdicts, FromFull={"Email": "x@example.net"})
+    assert (stranger["name"], stranger["authentication"]) == ("customer/email.unmatched", expected)
+    assert "authentication" not in await received(webhooks)
+
+
+async def test_an_email_is_a_row_before_the_engine_has_it(webhooks: Webhooks) -> None:
+    webhooks.engine_is_down = True
+    assert (await webhooks.email(PLAIN)).status_code == 503
+    [row] = await db.fetch("select sender, event from inbox")
+    assert row["sender"] == "grace@example.com"
+    webhooks.engine_is_down = False
+    await webhooks.email(PLAIN)
+    assert json.loads(row["event"]) == webhooks.sent[0]
 
 
 async def test_a_mail_server_is_never_answered_even_as_a_customer(webhooks: Webhooks) -> None:
@@ -360,7 +473,7 @@ async def test_an_engine_that_is_away_costs_a_repetition_and_tells_no_secret(
     assert "event-key-1234" not in caplog.text
     webhooks.engine_is_down = False
     assert (await webhooks.email(PLAIN)).status_code == 200
-    assert [event["id"] for event in webhooks.sent] == ["m-1"]
+    assert [event["id"] for event in webhooks.sent] == [inbound_email.event_id("grace@example.com", "m-1")]
 
 
 async def test_a_database_that_is_away_costs_a_repetition_and_tells_no_secret(
@@ -371,7 +484,7 @@ async def test_a_database_that_is_away_costs_a_repetition_and_tells_no_secret(
         away.setenv("DATABASE_URL", "postgresql://ada:s3cr3t@127.0.0.1:1/away")
         answer = await webhooks.email(PLAIN)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
-    assert answer.json() == {"detail": "the customers could not be read (ConnectionRefusedError)"}
+    assert answer.json() == {"detail": "the email could not be kept (ConnectionRefusedError)"}
     assert "s3cr3t" not in caplog.text
     assert webhooks.sent == []
     await db.close()

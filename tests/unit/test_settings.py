@@ -19,6 +19,7 @@ from offline.processes import free_port
 ROOT = Path(__file__).parents[2]
 URL = "postgresql://ada:s3cr3t@db.invalid/app"
 KEYS = {"INNGEST_EVENT_KEY": "event-key-1234", "INNGEST_SIGNING_KEY": "signkey-prod-1234"}
+PRODUCTION = KEYS | {"INNGEST_SERVE_ORIGIN": "https://support.example.com"}
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Import the app as a new process with these settings would; what it then has at its top level."""
 
     def run(**environment: str) -> dict[str, Any]:
-        for name in ("INNGEST_DEV", "EMAIL_THROTTLE_PER_MINUTE", *KEYS):
+        for name in ("INNGEST_DEV", "EMAIL_THROTTLE_PER_MINUTE", *PRODUCTION):
             monkeypatch.delenv(name, raising=False)
         for name, value in ({"DATABASE_URL": URL} | environment).items():
             monkeypatch.setenv(name, value)
@@ -79,14 +80,14 @@ def test_a_dev_server_is_asked_for_in_so_many_words(dev: str, start: Callable[..
 
 @pytest.mark.parametrize("dev", ["", "0", "false"])
 def test_with_keys_it_is_production(dev: str, start: Callable[..., Any]) -> None:
-    app = start(INNGEST_DEV=dev, **KEYS)
+    app = start(INNGEST_DEV=dev, **PRODUCTION)
     assert (app["DEV"], app["client"].is_production) == (False, True)
 
 
 @pytest.mark.parametrize("signed", [{}, {"x-inngest-signature": "t=1700000000&s=0000"}])
 async def test_in_production_an_unsigned_call_runs_nothing(signed: dict[str, str], start: Callable[..., Any]) -> None:
     """In dev mode the same call is taken: see the gate on refunds for why it still moves no money."""
-    app = start(**KEYS)["app"]
+    app = start(**PRODUCTION)["app"]
     call = {"ctx": {"run_id": "r", "attempt": 0, "stack": {"stack": []}}, "event": {}, "events": [], "steps": {}}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
         query = {"fnId": "customer-support-handle-customer-email", "stepId": "step"}

@@ -5,7 +5,6 @@ A decision is written to the ledger first. Only then is the event sent that wake
 """
 
 import logging
-import math
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -15,10 +14,11 @@ from fastapi import HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from refunds import ledger
-from web import Event, Send
-from web.desk import errors, pages, queries, rendering
+from web import Event, Send, limits
+from web.desk import errors, pages, person, queries, rendering
 from web.desk.pages import NOTE_MAX_CHARS, Desk, Problem, number
-from web.desk.sign_in import SignedOutError, SignIn, TooManyTriesError, Visitor
+from web.desk.sign_in import SignedOutError, SignIn, Visitor
+from web.desk.tries import TooManyTriesError
 
 FORM_MAX_BYTES = 64_000
 logger = logging.getLogger("customer-support")
@@ -37,6 +37,8 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
     app.add_route("/approvals/decided", partial(pages.decided, desk))
     app.add_route("/approvals/audit", partial(pages.audit, desk))
     app.add_route("/approvals/audit/{entry_id}", partial(pages.audit_entry, desk))
+    app.add_route("/approvals/needs-a-person", partial(person.needs_a_person, desk))
+    app.add_route("/approvals/needs-a-person/{entry_id}/done", partial(mark_done, desk), methods=["POST"])
     app.add_route("/approvals/sign-in", partial(sign_in_page, desk))
     app.add_route("/approvals/sign-in", partial(sign_in, desk), methods=["POST"])
     app.add_route("/approvals/sign-out", partial(sign_out, desk), methods=["POST"])
@@ -46,8 +48,9 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
     for error, page in errors.PAGES.items():
         app.add_exception_handler(error, partial(page, desk))
     mounted = fastapi.APIRouter(include_in_schema=False)
+    bounded = rendering.SecurityHeaders(limits.Deadline(app, partial(errors.database_error, desk)))
     for path in ("/approvals", "/approvals/{rest:path}"):
-        mounted.add_route(path, rendering.SecurityHeaders(app), include_in_schema=False)  # type: ignore[arg-type]
+        mounted.add_route(path, bounded, include_in_schema=False)  # type: ignore[arg-type]
     return mounted
 
 
@@ -124,6 +127,19 @@ def cents(amount: str) -> int | None:
     return int(whole.replace(",", "")) * 100 + int((fraction or "").ljust(2, "0"))
 
 
+# What needs a person
+
+
+async def mark_done(desk: Desk, request: Request) -> Response:
+    """POST /approvals/needs-a-person/{entry_id}/done: record that the reviewer has seen to it."""
+    _, form = await _form(desk, request)
+    visitor = await desk.sign_in.reviewer(request)
+    entry_id = number(request.path_params["entry_id"])
+    if entry_id is None or not await person.done(entry_id, visitor.name or "", form):
+        raise HTTPException(404)
+    return RedirectResponse("/approvals/needs-a-person", 303)
+
+
 # Signing in and out
 
 
@@ -147,7 +163,7 @@ async def sign_in(desk: Desk, request: Request) -> Response:
     try:
         signed_in = await desk.sign_in.sign_in(request, visitor, name, form.get("password", ""))
     except TooManyTriesError as error:
-        problem = f"Too many tries. Try again in {math.ceil(error.seconds / 60)} min."
+        problem = f"Too many tries. Try again in {error.seconds} s."
         headers = {"retry-after": str(error.seconds)}
         return desk.respond("sign_in.html", visitor, 429, headers, page="", wanted=wanted, name=name, problem=problem)
     if signed_in is None:

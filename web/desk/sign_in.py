@@ -1,4 +1,4 @@
-"""Who is at the desk: sessions, the tokens that keep other sites from posting forms, and limits on guessing passwords.
+"""Who is at the desk: sessions, and the tokens that keep other sites from posting forms.
 
 A visitor has one random token in one cookie. While the visitor is signed in, a row in Postgres has the token's SHA-256.
 Signing in makes a new token, signing out deletes the cookie. The CSRF token of every form is an HMAC with the visitor's
@@ -8,32 +8,26 @@ token as its key, so that a form is worth nothing without the cookie.
 import hashlib
 import hmac
 import ipaddress
-import math
+import logging
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 import db
 import settings
-from web.desk import reviewers
+from web.desk import reviewers, tries
 
 SESSION = timedelta(hours=12)
-# Tries are counted in this process, so several processes allow several times as many.
-PER_ADDRESS = RateLimitItemPerMinute(30, 5, "address")
-PER_NAME = RateLimitItemPerMinute(10, 15, "name")
 DEV_REVIEWER = "dev-mode reviewer"
 LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 # Proxies and tunnels add these headers. A request that came through a tunnel on this machine looks as if it came from
 # this machine, and may even have this machine's name as its Host.
 FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+logger = logging.getLogger("customer-support")
 
 
 class ClosedError(Exception):
@@ -48,21 +42,17 @@ class ForgedError(Exception):
     """The form was not rendered for this visitor, or another site sent it."""
 
 
-class TooManyTriesError(Exception):
-    """Sign-in was tried too often; the next try is allowed after `seconds`."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody with a cookie, or somebody new who is about to get one; `name` is set for a signed-in reviewer."""
+    """Somebody with a cookie, or somebody new who is about to get one; `name` is set for a signed-in reviewer.
+
+    A reviewer's page also says how much needs a person; see web/desk/person.py.
+    """
 
     token: str
     name: str | None = None
     is_new: bool = False
+    need_a_person: int = 0
 
     @property
     def csrf(self) -> str:
@@ -81,7 +71,6 @@ class SignIn:
         self.reviewers = settings.reviewers()
         self.open_to_all = dev and not self.reviewers
         self._check = reviewers.PasswordCheck(self.reviewers)
-        self._tries = MovingWindowRateLimiter(MemoryStorage())
         # A browser takes a cookie of this name only over https, for this host and all of it.
         self._cookie = "desk" if dev else "__Host-desk"
 
@@ -97,16 +86,17 @@ class SignIn:
     async def reviewer(self, request: Request) -> Visitor:
         """The signed-in reviewer. Raises SignedOutError, and ClosedError as `visitor` does."""
         visitor = self.visitor(request)
-        if self.open_to_all:
-            return Visitor(visitor.token, DEV_REVIEWER, visitor.is_new)
-        rows = await db.fetch(
-            "select reviewer, credential_sha256 from reviewer_sessions where token_sha256 = $1 and expires_at > now()",
+        [row] = await db.fetch(
+            "select n.need_a_person, s.reviewer, s.credential_sha256 from"
+            " (select count(*) as need_a_person from (select from needs_person where done_at is null limit 100) _) n"
+            " left join reviewer_sessions s on s.token_sha256 = $1 and s.expires_at > now()",
             _sha256(visitor.token),
         )
-        for row in rows:
-            password_hash = self.reviewers.get(row["reviewer"])
-            if password_hash and reviewers.credential(password_hash) == row["credential_sha256"]:
-                return Visitor(visitor.token, row["reviewer"])
+        if self.open_to_all:
+            return Visitor(visitor.token, DEV_REVIEWER, visitor.is_new, row["need_a_person"])
+        password_hash = self.reviewers.get(row["reviewer"])
+        if password_hash and reviewers.credential(password_hash) == row["credential_sha256"]:
+            return Visitor(visitor.token, row["reviewer"], need_a_person=row["need_a_person"])
         raise SignedOutError
 
     def check_form(self, request: Request, visitor: Visitor, form: Mapping[str, str]) -> None:
@@ -122,13 +112,19 @@ class SignIn:
     async def sign_in(self, request: Request, visitor: Visitor, name: str, password: str) -> Visitor | None:
         """A visitor with a session and a new token; None for a wrong name or password.
 
-        Raises TooManyTriesError after 30 tries from one address in 5 minutes, or 10 for one name in 15.
+        Raises tries.TooManyTriesError. Every failure is logged, with the name only if it is a reviewer's.
         """
-        self._count(PER_ADDRESS, _network(request))
-        self._count(PER_NAME, name)
+        network = _network(request)
+        known = name if name in self.reviewers else "an unknown name"
+        try:
+            await tries.count(name, network)
+        except tries.TooManyTriesError as error:
+            logger.warning("Sign-in of %s from %s has to wait for %d seconds", known, network, error.seconds)
+            raise
         if not await self._check(name, password):
+            logger.warning("Sign-in of %s from %s failed", known, network)
             return None
-        self._tries.clear(PER_NAME, name)
+        await tries.forget(name, network)
         signed_in = Visitor(secrets.token_urlsafe(32), name, is_new=True)
         await self.sign_out(visitor)
         await db.fetch(
@@ -161,11 +157,6 @@ class SignIn:
     def delete_cookie(self, response: Response) -> None:
         """Take the cookie away."""
         response.delete_cookie(self._cookie, httponly=True, samesite="lax", secure=not self.dev)
-
-    def _count(self, limit: RateLimitItem, who: str) -> None:
-        if not self._tries.hit(limit, who):
-            reset = self._tries.get_window_stats(limit, who).reset_time
-            raise TooManyTriesError(max(1, math.ceil(reset - time.time())))
 
 
 def _sha256(token: str) -> bytes:

@@ -1,12 +1,11 @@
 """The webhooks: inbound email at /webhooks/email, and Stripe's events at /webhooks/stripe.
 
-Each proves who sent a request before it parses anything, then sends one event under the provider's own id, so that a
-repeated delivery changes nothing. What the app cannot take just now is not lost. Postmark repeats whatever is not
-answered with exactly 200, ten times within 10.5 hours (https://postmarkapp.com/developer/webhooks/inbound-webhook), and
-Stripe repeats for three days (https://docs.stripe.com/webhooks). No answer is a 403, which would make Postmark stop.
+Each proves who sent a request before it parses anything, then sends one event, whose id is made of the provider's own,
+so that a repeated delivery changes nothing. What the app cannot take just now is not lost. Postmark repeats whatever is
+not answered with exactly 200, ten times within 10.5 hours (https://postmarkapp.com/developer/webhooks/inbound-webhook),
+and Stripe repeats for three days (https://docs.stripe.com/webhooks). No answer is a 403: Postmark would stop.
 """
 
-import asyncio
 import base64
 import hmac
 from collections.abc import Sequence
@@ -18,15 +17,16 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBasic
 
 import settings
-from web import Send
-from web.webhooks import inbound_email, stripe_events
+from web import Event, Send
+from web.limits import within
+from web.webhooks import inbound_email, inbox, stripe_events
 from web.webhooks.endpoint import Endpoint
 
 # Postmark delivers up to 35 MB of attachments, in base64. Its option to include the raw email would double that, and
 # has to stay off.
 EMAIL = Endpoint("email", max_bytes=50 * 2**20, seconds=60)
 STRIPE = Endpoint("stripe")
-LOOKUP_SECONDS = 10
+LOOKUP_SECONDS = 8
 
 
 class Answer(pydantic.BaseModel):
@@ -71,6 +71,11 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
 
 
 def _add_email(webhooks: fastapi.APIRouter, send: Send, auth: bytes | None, *, dev: bool) -> None:
+    most_in_an_hour = settings.emails_per_sender_per_hour()
+
+    async def kept(email: inbound_email.PostmarkEmail) -> Event | None:
+        return await inbox.keep(await inbound_email.to_event(email), most_in_an_hour)
+
     @webhooks.post(
         "/email",
         dependencies=[fastapi.Depends(EmailAuth(auth))] if auth else [],
@@ -87,11 +92,11 @@ def _add_email(webhooks: fastapi.APIRouter, send: Send, auth: bytes | None, *, d
         email = EMAIL.validated(inbound_email.parse, EMAIL.parse(await EMAIL.read(request)))
         try:
             # Without a limit, a pool whose connections are all taken would let it wait for ever.
-            async with asyncio.timeout(LOOKUP_SECONDS):
-                event = await inbound_email.to_event(email)
+            to_send = await within(LOOKUP_SECONDS, kept(email))
         except Exception as error:
-            raise EMAIL.unavailable("the customers could not be read", error) from None
-        await EMAIL.hand_over(send, event)
+            raise EMAIL.unavailable("the email could not be kept", error) from None
+        if to_send is not None:
+            await EMAIL.hand_over(send, to_send)
         return Answer(status="accepted")
 
 

@@ -1,0 +1,194 @@
+"""What a request may cost: bytes, seconds, and whatever work is done before anybody has proved anything.
+
+The engine's SDK parses a body and sorts its JSON before it looks at the signature, because the signature is of the
+sorted JSON: a stranger's 20 MB of numbers kept the process busy for 12 seconds (measured with inngest 0.5.19). So a
+call without the form of a signature, with an old one, or with more JSON than the engine sends, ends here.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+T = TypeVar("T")
+ENGINE = "/api/inngest"
+# These read their bodies themselves, within limits of their own: an email with its attachments is large.
+WEBHOOKS = "/webhooks/"
+# The official server leaves out what makes a call larger than 4 MB, and lets the app fetch it.
+ENGINE_MAX_BYTES = 8 * 2**20
+# Sorting costs about 1 second per million values, and a comma stands between any two of them.
+ENGINE_MAX_COMMAS = 500_000
+MAX_BYTES = 1_000_000
+BODY_SECONDS = 10
+LENGTH_MAX_DIGITS = 18
+# How long the database may keep a caller waiting. The pool itself waits 10 seconds for a connection and 15 for a query,
+# and then tries once more, which is right for the engine's steps and too long for a person or a load balancer.
+DATABASE_SECONDS = 8
+# Every call is signed when it is sent, and so is each later try of it. A signature therefore need not outlast a clock
+# that is wrong; the official TypeScript SDK allows the same five minutes.
+SIGNATURE_MAX_AGE_SECONDS = 300
+SIGNATURE = re.compile(r"t=([0-9]{1,12})&s=[0-9a-f]{64}", re.ASCII)
+logger = logging.getLogger("customer-support")
+_abandoned: set[asyncio.Future[Any]] = set()
+
+
+class Limits:
+    """An ASGI application around the whole app. It reads a request's body, refuses what is too much, and passes it on.
+
+    The status of a refusal is 400, 401, 408 or 413. With `signed`, what is sent to the engine's route needs a signature
+    of its time; whether it is the right one is for the SDK to say.
+    """
+
+    def __init__(self, app: Any, *, signed: bool) -> None:
+        self._app = app
+        self._signed = signed
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"].startswith(WEBHOOKS):
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        to_engine_route = scope["path"] == ENGINE
+        has_body = _declared(headers) > 0 or b"transfer-encoding" in headers
+        must_be_signed = to_engine_route and self._signed and (has_body or scope["method"] != "GET")
+        if must_be_signed and not _is_signed(headers.get(b"x-inngest-signature", "")):
+            await _refused(scope, 401, "Unauthorized")(scope, receive, send)
+            return
+        body = await _body(scope, headers, receive, ENGINE_MAX_BYTES if to_engine_route else MAX_BYTES)
+        if isinstance(body, bytes) and to_engine_route and body.count(b",") > ENGINE_MAX_COMMAS:
+            body = _refused(scope, 413, "The body has too many parts.")
+        if isinstance(body, Response):
+            await body(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+async def _body(scope: Any, headers: Mapping[bytes, str], receive: Any, max_bytes: int) -> bytes | Response:
+    """The whole body, or the answer to a request whose body is too large, too slow, or not whole."""
+    too_large = f"The body has more than {max_bytes} bytes."
+    if _declared(headers) > max_bytes:
+        return _refused(scope, 413, too_large)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    # Half a form may say something else than the whole one, so nobody gets to read it.
+                    return _refused(scope, 400, "The caller hung up before the body was complete.")
+                more = message.get("more_body", False)
+                body += message.get("body", b"")
+                if len(body) > max_bytes:
+                    return _refused(scope, 413, too_large)
+    except TimeoutError:
+        return _refused(scope, 408, f"The body took longer than {BODY_SECONDS} seconds.")
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Any) -> Any:
+    """A `receive` that gives the body once, and afterwards tells when the caller hangs up."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return next_message
+
+
+def _declared(headers: Mapping[bytes, str]) -> int:
+    """The Content-Length in bytes; 0 without one. What is not a number, uvicorn has refused already."""
+    length = headers.get(b"content-length", "")
+    # Python refuses to convert thousands of digits, and the first ones are too many already.
+    return int(length[:LENGTH_MAX_DIGITS]) if length.isdecimal() else 0
+
+
+def _is_signed(signature: str) -> bool:
+    """Whether it has the form of the engine's signature, `t=<unix seconds>&s=<hex>`, and is of the last minutes."""
+    match = SIGNATURE.fullmatch(signature)
+    return match is not None and abs(time.time() - int(match[1])) <= SIGNATURE_MAX_AGE_SECONDS
+
+
+def _refused(scope: Any, status: int, reason: str) -> Response:
+    logger.warning("Refused at %s with %d: %s", scope["path"][:100], status, reason)
+    # The connection is closed, because the rest of the body would still come through it.
+    return JSONResponse({"message": reason}, status, {"Connection": "close"})
+
+
+# Time limits
+
+
+class Deadline:
+    """An ASGI application around another. An answer that has not begun after 8 seconds is replaced by `too_late`'s."""
+
+    def __init__(self, app: Any, too_late: Callable[[Request, Exception], Awaitable[Response]]) -> None:
+        self._app = app
+        self._too_late = too_late
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        begun, late = asyncio.Event(), False
+
+        async def send_in_time(message: Any) -> None:
+            if not late:
+                begun.set()
+                await send(message)
+
+        work = asyncio.ensure_future(self._app(scope, receive, send_in_time))
+        try:
+            await within(DATABASE_SECONDS, _either(work, begun))
+        except TimeoutError as error:
+            late = True
+            _abandon(work)
+            answer = await self._too_late(Request(scope), error)
+            await answer(scope, receive, send)
+            return
+        except asyncio.CancelledError:
+            _abandon(work)
+            raise
+        await work
+
+
+async def _either(work: asyncio.Future[Any], begun: asyncio.Event) -> None:
+    waiting = asyncio.ensure_future(begun.wait())
+    try:
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Raises TimeoutError after so many seconds, even if `work` cannot be cancelled by then.
+
+    A query that is cancelled waits for the database to confirm it, and a frozen database confirms nothing. So such work
+    is cancelled and left behind, and this does not wait for it as `asyncio.timeout` does.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        _abandon(task)
+        raise
+    if not done:
+        _abandon(task)
+        raise TimeoutError
+    return task.result()
+
+
+def _abandon(task: asyncio.Future[Any]) -> None:
+    def forget(ended: asyncio.Future[Any]) -> None:
+        _abandoned.discard(ended)
+        if not ended.cancelled():
+            # The event loop complains of an exception that nobody has looked at.
+            ended.exception()
+
+    # The event loop itself keeps only a weak reference.
+    _abandoned.add(task)
+    task.add_done_callback(forget)
+    task.cancel()

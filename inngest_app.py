@@ -53,8 +53,9 @@ async def audit_received(event: inngest.Event, run_id: str) -> None:
         raise inngest.NonRetriableError(f"The email has {len(text)} characters; {EMAIL_MAX_CHARS} are read at most.")
     if await db.get_customer(customer_id) is None:
         raise inngest.NonRetriableError(f"There is no customer {customer_id[:100]!r}.")
-    message_id = event.data.get("message_id")
-    received = {"event_id": event.id, "message_id": message_id, "email_text": text}
+    # A bare event has none of these; who reviews a refund sees the sender as the email names it.
+    given = {name: event.data.get(name) for name in ("message_id", "from", "authentication")}
+    received = {"event_id": event.id, "email_text": text, **given}
     await db.record("message_received", run_id, "audit-received", customer_id, **received)
 
 

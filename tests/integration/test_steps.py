@@ -15,7 +15,7 @@ import pytest
 import db
 import inngest_app
 import worker
-from refunds import ledger, promises
+from refunds import ledger
 from steps import approval, failures, health_check
 from steps.retries import retry_model
 from tests.ledger import rewrite
@@ -148,7 +148,6 @@ async def test_what_will_be_the_same_next_time_is_not_tried_again(error: Excepti
         openai.APIConnectionError(request=answered(503).request),
         openai.APITimeoutError(request=answered(503).request),
         agents.ModelBehaviorError("not JSON"),
-        promises.UnbackedPromiseError("promised"),
         raised_by_a_tool(ConnectionRefusedError()),
         raised_by_a_tool(TimeoutError()),
         ConnectionResetError(),
@@ -183,10 +182,9 @@ async def test_a_busy_model_is_tried_again_when_it_says(header: str, seconds: in
         ("bad-request", inngest.NonRetriableError),
         ("refuses", inngest.NonRetriableError),
         ("endless", inngest.NonRetriableError),
-        ("promises", promises.UnbackedPromiseError),
         ("server-error", openai.InternalServerError),
         ("outage", openai.APIConnectionError),
-        ("greedy", RuntimeError),
+        ("negative", RuntimeError),
     ],
 )
 async def test_a_misbehaving_model_fails_the_step_as_fits(

@@ -12,18 +12,8 @@ from pkgutil import resolve_name
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from agents import (
-    Model,
-    ModelProvider,
-    ModelResponse,
-    MultiProvider,
-    RunConfig,
-    RunContextWrapper,
-    RunHooks,
-    Runner,
-    RunState,
-    function_tool,
-)
+from agents import ModelResponse, MultiProvider, RunConfig, RunContextWrapper, RunHooks, Runner, RunState, function_tool
+from agents.models.interface import Model, ModelProvider
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
 from openai.types.responses import ResponseFunctionToolCall

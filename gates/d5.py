@@ -13,7 +13,9 @@ WAKES_SECONDS = 20
 NO_APPROVAL = Advice("the refund tool does not need approval: needs_approval=True", CONCEPT)
 NO_WAIT = Advice("the handler does not wait for an event when the agent pauses on a refund", CONCEPT)
 ANYBODYS_YES = Advice("the wait takes any decision: match async.data against event.data", CONCEPT)
-PAID_TWICE = Advice("only the event stands between yes and money: one payment per order, in the ledger", "idempotency")
+PAID_TWICE = Advice(
+    "only the event stands between yes and money: one payment per decision, in the ledger", "idempotency"
+)
 ASKED_AGAIN = Advice("it asks for the same refund again: a fresh conversation instead of the saved state", CONCEPT)
 NOT_WOKEN = Advice(
     "the decision wakes nobody: the event's name, the expression, or it was asked before it waited", CONCEPT

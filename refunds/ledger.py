@@ -18,6 +18,11 @@ from refunds import beside
 
 # A refund that nobody decides in this time expires.
 WINDOW = timedelta(hours=4)
+DECIDE = """
+    update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,
+        approved_cents = $5, decision_key = $6, also_paid = $7
+    where id = $1
+"""
 
 
 def digest(*facts: object) -> str:
@@ -92,17 +97,8 @@ async def decide(
         if refusal is not None:
             await _remember(connection, None if row is None else refund_id, "decision refused", by, refusal)
             return refusal
-        await connection.execute(
-            "update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,"
-            " approved_cents = $5, decision_key = $6, also_paid = $7 where id = $1",
-            refund_id,
-            decision,
-            by,
-            note,
-            cents,
-            key,
-            [other["id"] for other in again],
-        )
+        named = [other["id"] for other in again]
+        await connection.execute(DECIDE, refund_id, decision, by, note, cents, key, named)
         for other in again:
             await _remember(connection, refund_id, "to be paid as well", by, f"it looks like {beside.in_words(other)}")
         return None

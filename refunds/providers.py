@@ -4,7 +4,7 @@ There are two kinds of failure. DeclinedError says for certain that no money mov
 open, and the caller repeats the call with the same key, which must never pay twice.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import stripe
 
@@ -31,7 +31,7 @@ class Provider(Protocol):
 
 
 async def in_ledger_only(*, customer_id: str, order_id: str, amount_cents: int, key: str) -> str:
-    """The default: no provider, the row in the ledger is the refund. Safe to repeat."""
+    """The default: there is no provider, the row in the ledger is the refund. It is safe to repeat."""
     return f"ledger:{key[:16]}"
 
 
@@ -46,44 +46,46 @@ async def with_stripe(*, customer_id: str, order_id: str, amount_cents: int, key
         settings.stripe_api_key(),
         base_addresses={"api": settings.stripe_api_base()},
         http_client=http,
-        # The engine repeats; here a second try would only hold a slot.
+        # The engine repeats the step; a second try here would only hold a slot.
         max_network_retries=0,
     ).v1
-    named = " AND ".join(
-        f"metadata['{name}']:'{_quoted(value)}'"
-        for name, value in {"order_id": order_id, "customer_id": customer_id}.items()
-    )
     try:
-        payments = (await client.payment_intents.search_async({"query": f"{named} AND status:'succeeded'"})).data
+        charged = await _payments(client, customer_id, order_id)
         refunded = []
-        for payment in payments:
+        for payment in charged:
             # Stripe forgets a key after a day (https://docs.stripe.com/api/idempotent_requests); the metadata stays.
             for refund in (await client.refunds.list_async({"payment_intent": payment.id, "limit": 100})).data:
                 if refund.metadata is not None and "key" in refund.metadata and refund.metadata["key"] == key:
                     return _paid(refund)
-                refunded += [refund.id] if refund.status not in NOT_PAID else []
-        if not payments:
+                if refund.status not in NOT_PAID:
+                    refunded.append(refund.id)
+        if not charged:
             raise NothingFoundError("Stripe has no payment of this customer for this order")
-        if len(payments) > 1:
-            raise DeclinedError(f"Stripe has {len(payments)} payments of this customer for this order")
+        if len(charged) > 1:
+            raise DeclinedError(f"Stripe has {len(charged)} payments of this customer for this order")
         if refunded:
             raise DeclinedError(f"Stripe already has a refund of this payment: {', '.join(refunded)}")
-        try:
-            return _paid(
-                await client.refunds.create_async(
-                    {
-                        "payment_intent": payments[0].id,
-                        "amount": amount_cents,
-                        "metadata": {"order_id": order_id, "key": key},
-                    },
-                    {"idempotency_key": key},
-                )
-            )
-        except stripe.InvalidRequestError as error:
-            # The same key gets the same answer: had it paid before, it would have said so again.
-            raise DeclinedError(error.user_message or str(error)) from error
+        return await _refund(client, charged[0].id, amount_cents, order_id, key)
     finally:
         await http.close_async()  # type: ignore[no-untyped-call]
+
+
+async def _payments(client: Any, customer_id: str, order_id: str) -> list[stripe.PaymentIntent]:
+    """The payments of this customer for this order that succeeded."""
+    query = (
+        f"metadata['order_id']:'{_quoted(order_id)}' AND metadata['customer_id']:'{_quoted(customer_id)}'"
+        " AND status:'succeeded'"
+    )
+    return list((await client.payment_intents.search_async({"query": query})).data)
+
+
+async def _refund(client: Any, payment_id: str, amount_cents: int, order_id: str, key: str) -> str:
+    refund = {"payment_intent": payment_id, "amount": amount_cents, "metadata": {"order_id": order_id, "key": key}}
+    try:
+        return _paid(await client.refunds.create_async(refund, {"idempotency_key": key}))
+    except stripe.InvalidRequestError as error:
+        # The same key gets the same answer: had it paid before, it would have said so again.
+        raise DeclinedError(error.user_message or str(error)) from error
 
 
 def _quoted(value: str) -> str:

@@ -34,11 +34,15 @@ async def resume(state: dict[str, Any], ticket: worker.Ticket, decisions: dict[s
     except Exception as error:
         raise UnreadableStateError(f"{type(error).__name__}: {error}") from error
     try:
-        return await worker.run(agent, restored, ticket, model)
+        outcome = await worker.run(agent, restored, ticket, model)
     except NONSENSE as error:
         if model.was_asked or raised_by_a_tool(error):
             raise
         raise UnreadableStateError(f"{type(error).__name__}: {error}") from error
+    if any(refund["call_id"] in decisions for refund in outcome["asked"]):
+        # Asked again and again, the reviewers would never be done with it.
+        raise UnreadableStateError("it asks again for what was decided")
+    return outcome
 
 
 def apply_decisions(

@@ -147,7 +147,7 @@ async def sent() -> int:
 @story("rule-based:greedy")
 async def impossible(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.until(actions, {"message_received": 1, "run_failed": 1})
+    await stage.until(actions, {"message_received": 1, "refund_blocked": 3, "run_failed": 1})
 
 
 @story()

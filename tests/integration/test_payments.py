@@ -153,6 +153,19 @@ async def test_the_place_is_taken_in_the_ledger_before_the_provider_is_asked(
 # Trouble at the provider
 
 
+@pytest.mark.parametrize("call", ["search", "list"])
+async def test_a_question_that_stripe_refuses_says_nothing_about_the_money(call: str, account: FakeStripe) -> None:
+    """The first try has paid and its answer was lost; a 400 to the second one's question must not close the refund."""
+    account.trouble["create"] = ["cut after"]
+    account.trouble[call] = ["", "400 before"]
+    await approved()
+    await lost()
+    await lost()
+    assert await status() == ("approved", True)
+    assert await issue() == ISSUED
+    assert account.paid() == PAID
+
+
 @pytest.mark.parametrize("trouble", OPEN)
 @pytest.mark.parametrize("call", ["search", "list", "create"])
 async def test_whatever_goes_wrong_at_a_call_it_stays_open_and_the_next_try_pays_once(

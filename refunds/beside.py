@@ -9,6 +9,8 @@ from refunds.lookalikes import alike
 
 RECENT = timedelta(days=30)
 APPROVED_MAX, WAITING_MAX = 200, 50
+# From this amount on a refund is said to be unusual, which is all that happens.
+UNUSUAL_CENTS = 50_000
 
 
 class Sums(TypedDict):

@@ -95,7 +95,9 @@ def _what(row: dict[str, Any]) -> str:
 
 async def _refused(run_id: str) -> list[dict[str, Any]]:
     """The audit rows of what the run asked for and no person was asked about; `worker.run` writes them."""
-    return await fetch("select from audit_log where starts_with(key, $1)", f"{run_id}:refuse_refund:")
+    return await fetch(
+        "select from audit_log where run_id = $1 and starts_with(key, $2)", run_id, f"{run_id}:refuse_refund:"
+    )
 
 
 async def _issued_to(customer_id: str) -> list[dict[str, Any]]:

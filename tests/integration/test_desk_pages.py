@@ -68,6 +68,7 @@ async def test_a_card_shows_everything_that_a_decision_needs(visitor: httpx.Asyn
         "cust_001",
         "ada@example.com",
         "enterprise",
+        "unusual amount",
         "Billed twice.",
         "Dear all, twice!",
     ):
@@ -96,6 +97,7 @@ async def test_an_order_that_looks_like_a_refunded_one_needs_a_second_yes_of_its
     refund_id = await asked("A-1001")
     assert "paid already" not in (await visitor.get("/approvals")).text
     await asked("# a 1001", 200)
+    assert "unusual amount" not in (await visitor.get("/approvals")).text
     assert "asked for more than once" in words(card(await visitor.get("/approvals")))
     await paid("A1001", 100)
     page = await visitor.get(f"/approvals/{refund_id}")

@@ -302,6 +302,18 @@ async def test_a_second_event_decides_the_next_and_then_there_is_nothing_to_wait
     assert verdict["decisions"]["call-2"]["why"] == "only one charge was found"
 
 
+async def test_a_bare_yes_to_what_looks_like_an_approved_refund_is_refused_and_says_why(waiting: None) -> None:
+    await approval.read_decisions("run-1", ASKED, decided(request_id="event-1", approved=True), True)
+    asked = [{"call_id": "call-3", "order_id": "#1", "amount_cents": 4900, "reason": "Duplicate charge"}]
+    await ledger.open_requests("run-3", "event-3", "cust_002", asked)
+    yes = {"request_id": "event-3", "approved": True}
+    verdict = await approval.read_decisions("run-3", asked, decided("decision-2", **yes), True)
+    assert verdict["refused"].startswith("it looks like refund 1 of $")
+    assert verdict["seconds_left"] > 0
+    verdict = await approval.read_decisions("run-3", asked, decided("decision-3", **yes, also_paid=True), True)
+    assert (verdict["refused"], verdict["seconds_left"]) == (None, 0)
+
+
 @pytest.mark.parametrize("approved", ["true", "yes", 1, 0, None, [], [True], {"approved": True}, 1.0, ""])
 async def test_anything_but_true_or_false_is_no_decision(approved: Any, waiting: None) -> None:
     for data in ({"customer_id": "cust_002"}, {"request_id": "event-1"}):

@@ -63,6 +63,7 @@ async def _with_what_is_beside(rows: list[dict[str, Any]]) -> list[dict[str, Any
         row
         | {
             "shown": ledger.shown(row, refunds),
+            "unusual": row["amount_cents"] >= beside.UNUSUAL_CENTS,
             "sums": beside.sums(row, refunds),
             "similar": beside.similar(row, refunds),
             "to_pay_again": beside.to_pay_again(row, refunds),

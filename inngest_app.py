@@ -53,9 +53,10 @@ async def audit_received(event: inngest.Event, run_id: str) -> None:
         raise inngest.NonRetriableError(f"The email has {len(text)} characters; {EMAIL_MAX_CHARS} are read at most.")
     if await db.get_customer(customer_id) is None:
         raise inngest.NonRetriableError(f"There is no customer {customer_id[:100]!r}.")
-    # A bare event has none of these; who reviews a refund sees the sender as the email names it.
-    given = {name: event.data.get(name) for name in ("message_id", "from", "authentication")}
-    received = {"event_id": event.id, "email_text": text, **given}
+    message_id = event.data.get("message_id")
+    # An email from the webhook has these; a person who decides on a refund sees them.
+    sender = {name: event.data[name] for name in ("from", "authentication") if name in event.data}
+    received = {"event_id": event.id, "message_id": message_id, "email_text": text, **sender}
     await db.record("message_received", run_id, "audit-received", customer_id, **received)
 
 

@@ -55,7 +55,9 @@ async def audit_received(event: inngest.Event, run_id: str) -> None:
     if await db.get_customer(customer_id) is None:
         raise inngest.NonRetriableError(f"There is no customer {customer_id[:100]!r}.")
     message_id = event.data.get("message_id")
-    received = {"event_id": event.id, "message_id": message_id, "email_text": text}
+    # An email from the webhook has these; a person who decides on a refund sees them.
+    sender = {name: event.data[name] for name in ("from", "authentication") if name in event.data}
+    received = {"event_id": event.id, "message_id": message_id, "email_text": text, **sender}
     await db.record("message_received", run_id, "audit-received", customer_id, **received)
 
 

@@ -33,7 +33,7 @@ def check() -> None:
         serve_origin()
         database_url()
         db_pool_max()
-        refund_limit_cents()
+        requests_per_email()
         payments()
         smtp()
         reviewers()
@@ -152,9 +152,9 @@ def agent_tracing() -> bool:
 # Money
 
 
-def refund_limit_cents() -> int:
-    """REFUND_LIMIT_CENTS: every refund must stay below this many cents."""
-    return _whole_number("REFUND_LIMIT_CENTS", 50_000)
+def requests_per_email() -> int:
+    """REQUESTS_PER_EMAIL: for how many refunds one email can ask a person; what comes on top is refused at once."""
+    return _whole_number("REQUESTS_PER_EMAIL", 5)
 
 
 def payments() -> str:

@@ -12,13 +12,15 @@ from pkgutil import resolve_name
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from agents import MultiProvider, RunConfig, RunContextWrapper, RunHooks, Runner, RunState, function_tool
+from agents import ModelResponse, MultiProvider, RunConfig, RunContextWrapper, RunHooks, Runner, RunState, function_tool
+from agents.models.interface import Model, ModelProvider
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
+from openai.types.responses import ResponseFunctionToolCall
 
 import db
 import settings
-from refunds import ledger, payments, promises, rules
+from refunds import ledger, payments, replies, rules
 from sandbox import EmptySandbox
 
 MAX_TURNS = 12
@@ -33,6 +35,7 @@ Money: when the email reports a duplicate charge, an overcharge or a failed orde
 order, with the amount in cents that was wrongly taken. If the order or the amount is missing, ask for it. Never promise
 a refund in words: only the answer of issue_refund says whether money moves, and how much. If it says blocked, rejected
 or expired, say kindly that the refund was not made, give the reason if there is one, and that a colleague can help.
+What our records say about refunds is added below your reply.
 """
 # What the customer reads when the agent could not finish.
 FOLLOW_UP = "Thank you for your patience. I could not finish this myself; a colleague will look at it and write to you."
@@ -66,7 +69,7 @@ async def issue_refund(context: ToolContext[Ticket], order_id: str, amount_cents
     """Refund an order of the customer who wrote the email. A person approves it before it happens.
 
     Args:
-        order_id: The order as the customer names it.
+        order_id: The order's number, exactly as the customer wrote it.
         amount_cents: What to refund, in cents.
         reason: One sentence for the person who approves.
     """
@@ -87,6 +90,28 @@ def build_agent() -> SandboxAgent[Ticket]:
     )
 
 
+class OwnCallIds(ModelProvider):
+    """Gives each tool call an id of its own: models reuse and omit ids, and the ledger tells refunds apart by them."""
+
+    def __init__(self, provider: ModelProvider) -> None:
+        self.provider = provider
+
+    def get_model(self, model_name: str | None) -> Model:
+        """The provider's model. What it answers passes through here before the SDK sees it."""
+        model = self.provider.get_model(model_name)
+        ask = model.get_response
+
+        async def get_response(*arguments: Any, **options: Any) -> ModelResponse:
+            response = await ask(*arguments, **options)
+            for item in response.output:
+                if isinstance(item, ResponseFunctionToolCall):
+                    item.call_id = f"call_{uuid4().hex}"
+            return response
+
+        model.get_response = get_response  # type: ignore[method-assign]
+        return model
+
+
 def run_config() -> RunConfig:
     """How the agent is run: which model, in which sandbox, traced or not.
 
@@ -95,7 +120,7 @@ def run_config() -> RunConfig:
     provider = settings.model_provider()
     return RunConfig(
         model=settings.model(),
-        model_provider=resolve_name(provider)() if provider else MultiProvider(),
+        model_provider=OwnCallIds(resolve_name(provider)() if provider else MultiProvider()),
         sandbox=SandboxRunConfig(session=EmptySandbox()),
         tracing_disabled=not settings.agent_tracing(),
         trace_include_sensitive_data=False,
@@ -114,7 +139,7 @@ async def run(
     """Run the agent from an email, or from a saved state, until it replies or pauses on refunds.
 
     A refund that cannot be asked for is refused at once, with its audit row, and the agent is told why.
-    Raises promises.UnbackedPromiseError, an AgentsException, or what the model's client raises.
+    What the ledger says about money is added to a reply. Raises an AgentsException, or what the model's client raises.
     """
     config = run_config()
     for _ in range(MAX_CORRECTIONS):
@@ -123,7 +148,8 @@ async def run(
             reply = str(result.final_output or "")
             if not reply.strip():
                 raise RuntimeError("the model's reply is empty")
-            await promises.check_promises(reply, ticket["run_id"], ticket["customer_id"])
+            email = start if isinstance(start, str) else ""
+            reply = await replies.with_facts(reply, email, ticket["run_id"], ticket["customer_id"])
             return Outcome(reply=reply, state=None, asked=[])
         start = result.to_state()
         asked: list[dict[str, Any]] = []
@@ -133,7 +159,7 @@ async def run(
             if problem is None:
                 asked.append(refund)
                 continue
-            step_id = f"refuse_refund:{ledger.digest(refund)}"
+            step_id = f"refuse_refund:{ledger.digest(earlier, refund | {'call_id': None})}"
             await db.record("refund_blocked", ticket["run_id"], step_id, ticket["customer_id"], **refund, why=problem)
             start.reject(call, rejection_message=json.dumps({"status": "blocked", "why": problem}))
         if asked:

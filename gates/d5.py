@@ -17,7 +17,9 @@ WAKES_SECONDS = 20
 NO_APPROVAL = Advice("the refund tool does not need approval: needs_approval=True", CONCEPT)
 NO_WAIT = Advice("the handler does not wait for an event when the agent pauses on a refund", CONCEPT)
 ANYBODYS_YES = Advice("the wait takes any decision: match async.data against event.data", CONCEPT)
-PAID_TWICE = Advice("only the event stands between yes and money: one payment per order, in the ledger", "idempotency")
+PAID_TWICE = Advice(
+    "only the event stands between yes and money: one payment per decision, in the ledger", "idempotency"
+)
 BOTH_WOKEN = Advice("matched by customer only, one yes answers all that wait: match a request_id or event.id", CONCEPT)
 TEXT_PAYS = Advice("bool() of any text is true, of 'false' as well: only `is True` approves", CONCEPT)
 INJECTABLE = Advice(

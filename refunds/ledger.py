@@ -7,36 +7,35 @@ that doing it again changes nothing. The way from a yes to the money is in `paym
 
 import hashlib
 import json
-import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 
 from db import Connection, clean, fetch, record_in, transaction
+from refunds import beside
 
 # A refund that nobody decides in this time expires.
 WINDOW = timedelta(hours=4)
-# Whether `other` has taken the place of the one payment that the order of `r` can have. The index
-# refunds_one_payment_per_order holds every program to the same rule.
-OTHER_PAYMENT_OF_THE_ORDER = """
-    other.customer_id = r.customer_id and other.id <> r.id
-    and replace(other.order_id, '-', '') = replace(r.order_id, '-', '')
-    and other.payment_started_at is not null and other.status <> 'blocked'
+DECIDE = """
+    update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,
+        approved_cents = $5, decision_key = $6, also_paid = $7
+    where id = $1
 """
 
 
-def order_key(order_id: str) -> str:
-    """One spelling per order: "Order #a 1001" and "A-1001" are the same. Empty when nothing is left of it."""
-    key = re.sub(r"[^A-Z0-9]+", "-", unicodedata.normalize("NFKC", order_id).upper()).strip("-")
-    return re.sub(r"^(?:(?:ORDER|NUMBER|NO|NR)-)+(?=.*\d)", "", key)
-
-
 def digest(*facts: object) -> str:
-    """SHA-256 of facts that are plain JSON. Of a refund: customer, order, amount in cents and reason, as shown."""
+    """SHA-256 of facts that are plain JSON. Of a refund: customer, order, amount in cents and reason."""
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def shown(refund: Mapping[str, Any], refunds: list[dict[str, Any]]) -> str:
+    """The digest of what a person decides on: the refund, and which others `beside` shows as paid or similar.
+
+    `refunds` are the customer's, as `beside.refunds_of` reads them.
+    """
+    return digest(refund["digest"], beside.seen(refund, refunds))
 
 
 async def open_requests(run_id: str, request_id: str, customer_id: str, asked: list[dict[str, Any]]) -> None:
@@ -62,21 +61,28 @@ async def open_requests(run_id: str, request_id: str, customer_id: str, asked: l
 
 
 async def decide(
-    refund_id: int, shown: str, *, approved: bool, by: str, note: str = "", amount_cents: int | None = None, key: str
+    refund_id: int,
+    was_shown: str,
+    *,
+    approved: bool,
+    by: str,
+    note: str = "",
+    amount_cents: int | None = None,
+    also_paid: bool = False,
+    key: str,
 ) -> str | None:
     """Record a person's decision on a pending refund. Returns None if it stands, else why it was refused.
 
-    `shown` is the digest of what the person saw. `amount_cents` lowers an approved amount. `key` names this decision:
-    delivered again it still stands, while another amount or note under the same key is another decision. A decision
-    that is refused is written to the history too.
+    `was_shown` is the digest of what the person saw, see `shown`. `amount_cents` lowers an approved amount. With
+    `also_paid` the refund is to be paid although a similar one was approved; without it such an approval is refused.
+    `key` names this decision: delivered again it still stands, while another amount or note under the same key is
+    another decision. A decision that is refused is written to the history too.
     """
     decision = "approved" if approved else "rejected"
     by, note, key = clean([by, note, key])
 
     async def work(connection: Connection) -> str | None:
-        row = await connection.fetchrow(
-            "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
-        )
+        row, refunds = await _locked(connection, refund_id)
         cents = amount_cents
         if not approved:
             cents = None
@@ -84,36 +90,55 @@ async def decide(
             cents = row["amount_cents"]
         if row is not None and _as_decided(row) == [key, decision, cents, note]:
             return None
-        refusal = await _refusal(connection, row, shown, amount_cents, key)
+        again = beside.to_pay_again(row, refunds) if row is not None and approved else []
+        refusal = await _refusal(connection, row, refunds, was_shown, amount_cents, key)
+        if refusal is None and again and not also_paid:
+            refusal = f"it looks like {beside.in_words(again[0])}: say that it is to be paid as well"
         if refusal is not None:
-            await connection.execute(
-                "insert into refund_history (refund_id, event, actor, why) values ($1, 'decision refused', $2, $3)",
-                None if row is None else refund_id,
-                by,
-                refusal,
-            )
+            await _remember(connection, None if row is None else refund_id, "decision refused", by, refusal)
             return refusal
-        await connection.execute(
-            "update refunds set status = $2, decision = $2, decided_by = $3, decided_at = now(), decision_note = $4,"
-            " approved_cents = $5, decision_key = $6 where id = $1",
-            refund_id,
-            decision,
-            by,
-            note,
-            cents,
-            key,
-        )
+        named = [other["id"] for other in again]
+        await connection.execute(DECIDE, refund_id, decision, by, note, cents, key, named)
+        for other in again:
+            await _remember(connection, refund_id, "to be paid as well", by, f"it looks like {beside.in_words(other)}")
         return None
 
     return await transaction(work)
 
 
-def _as_decided(row: asyncpg.Record) -> list[Any]:
+async def _locked(connection: Connection, refund_id: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The refund and the customer's others, none of which is decided or paid before this transaction ends."""
+    customer_id = await connection.fetchval("select customer_id from refunds where id = $1", refund_id)
+    if customer_id is None:
+        return None, []
+    await beside.lock(connection, customer_id)
+    row = await connection.fetchrow(
+        "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
+    )
+    return None if row is None else dict(row), await beside.refunds_of(connection, [customer_id])
+
+
+async def _remember(connection: Connection, refund_id: int | None, event: str, actor: str, why: str) -> None:
+    await connection.execute(
+        "insert into refund_history (refund_id, event, actor, why) values ($1, $2, $3, $4)",
+        refund_id,
+        event,
+        actor,
+        why,
+    )
+
+
+def _as_decided(row: dict[str, Any]) -> list[Any]:
     return [row["decision_key"], row["decision"], row["approved_cents"], row["decision_note"]]
 
 
 async def _refusal(
-    connection: Connection, row: asyncpg.Record | None, shown: str, amount_cents: int | None, key: str
+    connection: Connection,
+    row: dict[str, Any] | None,
+    refunds: list[dict[str, Any]],
+    was_shown: str,
+    amount_cents: int | None,
+    key: str,
 ) -> str | None:
     """Why a decision cannot stand; None if it can."""
     # Two deliveries of one key at once take turns.
@@ -126,8 +151,8 @@ async def _refusal(
         return f"it is {row['status']}: {row['outcome']}"
     if row["late"]:
         return "the time for a decision is up"
-    if shown != row["digest"]:
-        return "it is not the refund that was shown"
+    if was_shown != shown(row, refunds):
+        return "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
     if amount_cents is not None and not 0 < amount_cents <= row["amount_cents"]:
         return f"the amount must be above 0 and at most {row['amount_cents']} cents"
     if await connection.fetchval("select exists (select from refunds where decision_key = $1)", key):
@@ -136,14 +161,24 @@ async def _refusal(
 
 
 async def oldest_pending(request_id: object, customer_id: object) -> dict[str, Any] | None:
-    """Id and digest of the oldest pending refund of this request, or of this customer when no request is named."""
+    """The oldest pending refund of this request, or of this customer when no request is named.
+
+    Returns its id, and as `shown` the digest of what a person would be shown of it now.
+    """
     column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
-    rows = await fetch(
-        f"select id, digest from refunds where {column} = $1 and status = 'pending' and now() < expires_at"  # noqa: S608
-        " order by id limit 1",
-        clean(str(value)),
-    )
-    return rows[0] if rows else None
+
+    async def work(connection: Connection) -> dict[str, Any] | None:
+        row = await connection.fetchrow(
+            f"select * from refunds where {column} = $1 and status = 'pending' and now() < expires_at"  # noqa: S608
+            " order by id limit 1",
+            clean(str(value)),
+        )
+        if row is None:
+            return None
+        refunds = await beside.refunds_of(connection, [row["customer_id"]])
+        return {"id": row["id"], "shown": shown(dict(row), refunds)}
+
+    return await transaction(work)
 
 
 async def of_run(run_id: str) -> list[dict[str, Any]]:

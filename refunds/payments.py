@@ -1,8 +1,8 @@
 """From a recorded yes to the money: the one place that pays.
 
 `issue` believes the ledger and never its caller. There must be an approved row for exactly this customer, order, amount
-and reason, and no other payment of the order. The provider is asked with a key that stays the same for ever, so that a
-call which is repeated after a crash pays nothing twice (`providers.py`).
+and reason, and no payment of a similar order that the approver did not know of. The provider is asked with a key that
+stays the same for ever, so that a call which is repeated after a crash pays nothing twice (`providers.py`).
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from typing import Any
 
 import asyncpg
 
-import settings
 from db import Connection, clean, fetch, record_in, transaction
-from refunds import ledger, providers
+from refunds import beside, ledger, providers
+from refunds.rules import order_as_given
 
 
 async def issue(
@@ -23,7 +23,7 @@ async def issue(
     Returns status "issued" with the amount paid in cents, or "blocked" with the reason; both have their audit row.
     Raises what the provider raises while it is open whether it paid.
     """
-    facts = clean([customer_id, ledger.order_key(order_id), amount_cents, reason])
+    facts = clean([customer_id, order_as_given(order_id), amount_cents, reason])
     row = await transaction(lambda connection: _begin(connection, run_id, call_id, facts))
     if isinstance(row, dict):
         return row
@@ -49,9 +49,7 @@ async def _begin(
 ) -> dict[str, Any] | asyncpg.Record:
     """Mark the payment as begun and return the row as it was before; or return what the agent is told instead."""
     customer_id, order_id, _, _ = facts
-    # Two runs that refund the same order take turns, so that the second sees what the first did.
-    one_order = f"{customer_id} {order_id.replace('-', '')}"
-    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", one_order)
+    await beside.lock(connection, customer_id)
     row = await connection.fetchrow(
         "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
     )
@@ -68,18 +66,20 @@ async def _begin(
         return await ledger.block(connection, row, why)
     if row["payment_started_at"] is not None:
         return row
-    limit = settings.refund_limit_cents()
-    if row["approved_cents"] >= limit:
-        return await ledger.block(connection, row, f"the amount is not below the limit of {limit} cents")
-    other = await connection.fetchval(
-        f"select other.status from refunds r join refunds other on {ledger.OTHER_PAYMENT_OF_THE_ORDER} where r.id = $1",  # noqa: S608
-        row["id"],
-    )
-    if other is not None:
-        done = "has already been refunded" if other == "issued" else "is being refunded already"
-        return await ledger.block(connection, row, f"this order {done}")
+    unknown = _unknown_to_the_approver(dict(row), await beside.refunds_of(connection, [customer_id]))
+    if unknown is not None:
+        return await ledger.block(connection, row, f"{beside.in_words(unknown)}, was paid meanwhile and looks the same")
     await connection.execute("update refunds set payment_started_at = now() where id = $1", row["id"])
     return row
+
+
+def _unknown_to_the_approver(row: dict[str, Any], refunds: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """A similar refund whose payment was begun, while nobody has said of one of the two that it is paid as well."""
+    for other in beside.to_pay_again(row, refunds):
+        said = other["id"] in row["also_paid"] or row["id"] in other["also_paid"]
+        if other["payment_started_at"] is not None and not said:
+            return other
+    return None
 
 
 async def _settle(connection: Connection, row: asyncpg.Record, reference: str) -> dict[str, Any]:
@@ -99,6 +99,7 @@ async def _settle(connection: Connection, row: asyncpg.Record, reference: str) -
             order_id=row["order_id"],
             amount_cents=row["approved_cents"],
             approved_by=row["decided_by"],
+            also_paid=row["also_paid"],
             reference=reference,
         )
     elif status != "issued":

@@ -8,7 +8,7 @@ import inngest
 import db
 import worker
 from outbound import chat
-from refunds import ledger
+from refunds import ledger, replies
 from steps import saved_state
 from steps.retries import RETRIES, retry_chat, retry_model
 
@@ -46,13 +46,14 @@ async def read_decisions(
     """What the ledger says of the run's refunds after a wake-up, or when the time for those `asked` is up (None).
 
     Returns the decisions by call id, and as `seconds_left` how long to wait for those that are still pending, else 0.
-    In dev mode the wake-up itself may be the decision.
+    In dev mode the wake-up itself may be the decision; `refused` is why it was not recorded, for whoever looks at the
+    step in the dashboard.
     """
-    if wake_up is not None and dev:
-        await record_dev_decision(wake_up)
+    refused = await record_dev_decision(wake_up) if wake_up is not None and dev else None
     await ledger.expire(run_id, overdue_only=wake_up is not None, calls=[refund["call_id"] for refund in asked])
     rows = await ledger.of_run(run_id)
     return {
+        "refused": refused,
         "seconds_left": max((row["seconds_left"] for row in rows if row["status"] == "pending"), default=0),
         "decisions": {
             row["call_id"]: {"status": row["status"], "order_id": row["order_id"], "why": row["decision_note"]}
@@ -61,28 +62,33 @@ async def read_decisions(
     }
 
 
-async def record_dev_decision(event: inngest.Event) -> None:
+async def record_dev_decision(event: inngest.Event) -> str | None:
     """Record the course's bare event {"approved": true, "customer_id": ...} as a decision on the oldest pending refund.
 
-    Its `amount_cents` lowers the amount, its `rejection_message` reaches the customer, and anything but true or false
-    is no decision. Outside dev mode, where events are not proof of who sent them, no event decides anything.
+    Its `amount_cents` lowers the amount, its `rejection_message` reaches the customer, `"also_paid": true` pays it
+    although a similar refund was approved, and anything but true or false is no decision. Returns why the ledger
+    refused it, if it did. Outside dev mode, where events are not proof of who sent them, no event decides anything.
     """
     approved, amount = event.data.get("approved"), event.data.get("amount_cents")
     if not isinstance(approved, bool) or (amount is not None and type(amount) is not int):
-        return
+        return None
     refund = await ledger.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
     if refund is None:
-        return
+        return None
     note = event.data.get("rejection_message") or ""
-    await ledger.decide(
+    refusal = await ledger.decide(
         refund["id"],
-        refund["digest"],
+        refund["shown"],
         approved=approved,
         by="dev-mode event",
         note=str(note),
         amount_cents=amount,
+        also_paid=event.data.get("also_paid") is True,
         key=event.id,
     )
+    if refusal is not None:
+        logger.warning("Refund %s was not decided: %s", refund["id"], refusal)
+    return refusal
 
 
 async def resume_agent(
@@ -99,4 +105,6 @@ async def resume_agent(
         outcome = worker.Outcome(reply=worker.FOLLOW_UP, state=None, asked=[])
     # Only what was decided then: this may be a late repetition, while the next refund is on its way to its payment.
     await ledger.block_the_rest(ticket["run_id"], unpaid, calls=list(decisions))
+    if outcome["reply"] == worker.FOLLOW_UP:
+        outcome["reply"] = await replies.with_facts(worker.FOLLOW_UP, "", ticket["run_id"], ticket["customer_id"])
     return outcome

@@ -61,10 +61,12 @@ def words(answer: httpx.Response | LexborNode) -> str:
 
 
 def fields(answer: httpx.Response, selector: str = "form[data-decide]") -> dict[str, str]:
-    """A form as its page filled it in."""
+    """A form as its page filled it in; a box that nobody ticked is not sent."""
     form = parsed(answer).css_first(selector)
     assert form is not None, answer.text
-    inputs = {node.attributes["name"]: node.attributes.get("value") for node in form.css("input[name]")}
+    inputs = {
+        node.attributes["name"]: node.attributes.get("value") for node in form.css("input[name]:not([type=checkbox])")
+    }
     texts = {node.attributes["name"]: node.text() for node in form.css("textarea")}
     return {str(name): value or "" for name, value in (inputs | texts).items()}
 

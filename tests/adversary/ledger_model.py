@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from refunds import ledger, payments, providers
-from tests.ledger import rewrite
+from tests.ledger import rewrite, shown
 
 mood: ContextVar[str] = ContextVar("mood", default="pays")
 
@@ -24,6 +24,7 @@ class Row:
     decision: str | None = None
     approved: int | None = None
     key: str | None = None
+    also: tuple[tuple[str, str], ...] = ()
     begun: bool = False
     late: bool = False
     old: bool = False
@@ -31,6 +32,14 @@ class Row:
     @property
     def settled(self) -> bool:
         return self.status in {"issued", "blocked"}
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.run, self.call
+
+    def beside(self, other: "Row") -> bool:
+        """Whether the other is of the same order and was approved."""
+        return self.name != other.name and self.order == other.order and other.status in {"approved", "issued"}
 
     @property
     def life(self) -> list[str]:
@@ -111,6 +120,10 @@ class Open(Anywhere):
     order: str
     cents: int
 
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.run, self.call
+
     def model(self, ledger: Ledger) -> None:
         if ledger.find(self.run, self.call) is None:
             ledger.rows.append(Row(self.run, self.call, self.order, self.cents))
@@ -122,7 +135,10 @@ class Open(Anywhere):
 
 @dataclass(frozen=True)
 class Decide:
-    """`cents` None is the amount asked for; `honest`: with the digest of the row; `nth`: of the pending rows."""
+    """`cents` None is the amount asked for; `honest`: with what is shown; `nth`: of the pending rows.
+
+    `also`: although a similar one was approved.
+    """
 
     nth: int
     approved: bool
@@ -130,6 +146,7 @@ class Decide:
     honest: bool
     key: str
     row: tuple[str, str] = ("nobody", "nothing")
+    also: bool = False
 
     def aimed(self, ledger: Ledger) -> "Decide":
         rows = [row for row in ledger.rows if row.status == "pending"] or ledger.rows
@@ -142,27 +159,34 @@ class Decide:
         row = ledger.rows[place]
         used = any(other.key == self.key for other in ledger.rows)
         possible = self.cents is None or 0 < self.cents <= row.cents
-        if row.status == "pending" and not row.late and self.honest and possible and not used:
+        again = tuple(other.name for other in ledger.rows if row.beside(other)) if self.approved else ()
+        named = self.also or not again
+        if row.status == "pending" and not row.late and self.honest and possible and not used and named:
             decision = "approved" if self.approved else "rejected"
             ledger.rows[place] = replace(
                 row,
                 status=decision,
                 decision=decision,
                 key=self.key,
+                also=again,
                 approved=(self.cents or row.cents) if self.approved else None,
             )
 
     async def do(self) -> None:
-        rows = await rewrite("select id, digest from refunds where run_id = $1 and call_id = $2", *self.row)
-        for row in rows:
-            await ledger.decide(
-                row["id"],
-                row["digest"] if self.honest else "0",
+        rows = await rewrite("select id from refunds where run_id = $1 and call_id = $2", *self.row)
+        refusal: str | None = "it is not what was shown"
+        while rows and refusal is not None and refusal.startswith("it is not what was shown"):
+            refusal = await ledger.decide(
+                rows[0]["id"],
+                await shown(rows[0]["id"]) if self.honest else "0",
                 approved=self.approved,
                 by="grace",
                 amount_cents=self.cents,
+                also_paid=self.also,
                 key=self.key,
             )
+            # Who is honest looks again when another refund was paid meanwhile.
+            rows = rows if self.honest else []
 
 
 @dataclass(frozen=True)
@@ -214,7 +238,8 @@ class Issue:
                 ledger.rows[place] = replace(row, status="blocked")
             return
         if not row.begun:
-            if any(o.order == row.order and o.begun and o.status != "blocked" for o in ledger.rows):
+            others = [other for other in ledger.rows if row.beside(other) and other.begun]
+            if any(other.name not in row.also and row.name not in other.also for other in others):
                 ledger.rows[place] = replace(row, status="blocked")
                 return
             row = ledger.rows[place] = replace(row, begun=True)

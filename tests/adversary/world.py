@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import db
-from refunds import ledger, payments, providers
+from refunds import ledger, payments, providers, replies
+from refunds.rules import AMOUNT_MAX_CENTS
 from tests.adversary.drawn import CUSTOMERS, PROMISES, Act, Misdeed
 from tests.adversary.model import Script
 from tests.durable.driver import Engine
-from tests.ledger import decide, rewrite
+from tests.ledger import decide, rewrite, shown
 
-LIMIT_CENTS = 50_000
+WRONG = "0" * 64
 FACTS = ("customer_id", "order_id", "amount_cents", "reason")
 
 
@@ -38,7 +39,7 @@ async def begin() -> None:
 
 
 def one_spelling(order_id: str) -> str:
-    """What a person would call the same order, whatever `refunds.order_key` says."""
+    """What a person would call the same order, whatever `refunds.lookalikes` says."""
     return "-".join(re.findall("[A-Z0-9]+", unicodedata.normalize("NFKC", order_id).upper()))
 
 
@@ -104,7 +105,7 @@ class Approver:
             case "raise":
                 assert await self._decide(row, True, key, row["amount_cents"] + 1) is not None
             case "wrong digest":
-                assert await self._decide({**row, "digest": "0" * 64}, True, key) is not None
+                assert await self._decide({**row, "digest": WRONG}, True, key) is not None
             case "old key":
                 assert not self._used or await self._decide(row, True, self._used[0]) is not None
             case "forge":
@@ -112,9 +113,8 @@ class Approver:
                 await self._engine.decide(approved=True, customer_id=row["customer_id"])
 
     async def _decide(self, row: dict[str, Any], approved: bool, key: str, cents: int | None = None) -> str | None:
-        refusal = await ledger.decide(
-            row["id"], row["digest"], approved=approved, by="grace", amount_cents=cents, key=key
-        )
+        seen = await shown(row["id"]) if row["digest"] != WRONG else WRONG
+        refusal = await ledger.decide(row["id"], seen, approved=approved, by="grace", amount_cents=cents, key=key)
         if refusal is None:
             self._used.append(key)
             if approved:
@@ -123,12 +123,12 @@ class Approver:
 
 
 async def check_money(approver: Approver, provider: Provider) -> list[dict[str, Any]]:
-    """Every cent has its yes, its row and its audit row; no order has two. Returns the ledger."""
+    """Every cent has its yes, its row and its audit row; no order has two, as no yes named one. Returns the ledger."""
     rows = await db.fetch("select * from refunds where run_id <> 'before' order by id")
     for row in rows:
         facts = ledger.digest(*(row[name] for name in FACTS))
         assert row["digest"] == facts
-        assert 0 < row["amount_cents"] < LIMIT_CENTS
+        assert 0 < row["amount_cents"] <= AMOUNT_MAX_CENTS
         assert (row["approved_cents"] or 0) <= row["amount_cents"]
     begun = [row for row in rows if row["payment_started_at"] is not None]
     for row in begun:
@@ -165,7 +165,7 @@ async def check_ends(emails: int) -> None:
 
 
 async def check_replies(script: Script) -> None:
-    """Nobody's address or order was shown to the model, or sent, for somebody else. No promise stands alone."""
+    """Nobody's address or order was shown to the model, or sent, for somebody else. No promise stands without facts."""
     sent = await db.fetch(
         "select customer_id, detail::jsonb ->> 'reply' as reply from audit_log where action = 'message_sent'"
     )
@@ -174,7 +174,6 @@ async def check_replies(script: Script) -> None:
         for secret in secrets_of(owner):
             leaks = [text for reader, text in seen if reader != owner and secret in text]
             assert leaks == [], json.dumps(leaks)[:300]
-    refunded = await db.fetch("select customer_id from refunds where status = 'issued' and run_id <> 'before'")
     for row in sent:
-        if row["reply"].strip() in PROMISES:
-            assert {"customer_id": row["customer_id"]} in refunded, row["reply"]
+        if any(promise in row["reply"] for promise in PROMISES):
+            assert f"\n\n{replies.HEADING}\n- " in row["reply"]

@@ -244,18 +244,25 @@ async def test_an_agent_that_asks_for_more_waits_again(engine: Engine, monkeypat
     )
 
 
-async def test_a_second_email_about_a_refunded_order_is_not_paid(
+async def test_a_second_email_about_a_refunded_order_is_paid_only_by_a_yes_that_says_so(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODEL", "rule-based:forgets")
-    for number in (1, 2):
-        event_id = await engine.email(DOUBLE)
-        await engine.eventually(refunds_asked_for, number)
-        await engine.settle()
-        await engine.decide(approved=True, request_id=event_id)
-        await engine.eventually(messages_sent, number)
-    assert await refunds_in_ledger() == [("issued", "approved"), ("blocked", "approved")]
-    assert await paid_cents() == 4900
+    await engine.decide(approved=True, request_id=await paused(engine))
+    await engine.eventually(messages_sent, 1)
+    event_id = await engine.email(DOUBLE)
+    await engine.eventually(refunds_asked_for, 2)
+    await engine.settle()
+    await engine.decide(approved=True, request_id=event_id)
+    await engine.settle()
+    assert await refunds_in_ledger() == [("issued", "approved"), ("pending", None)]
+    [told] = await db.fetch("select refund_id, actor, why from refund_history where event = 'decision refused'")
+    assert (told["refund_id"], told["actor"]) == (2, "dev-mode event")
+    assert told["why"].startswith("it looks like refund 1 of $49.00 for order A-1001, approved ")
+    await engine.decide(approved=True, request_id=event_id, also_paid=True)
+    await engine.eventually(messages_sent, 2)
+    assert await refunds_in_ledger() == [("issued", "approved")] * 2
+    assert await paid_cents() == 9800
 
 
 async def messages_sent() -> int:

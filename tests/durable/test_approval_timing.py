@@ -10,7 +10,7 @@ import db
 from refunds import ledger, payments
 from steps import approval, wake_ups
 from tests.durable.driver import Engine, actions, refunds_in_ledger
-from tests.ledger import decide, rewrite
+from tests.ledger import approve_unseen, decide, rewrite
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
 ISSUED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
@@ -25,9 +25,9 @@ async def paused(engine: Engine) -> str:
     return event_id
 
 
-async def asked(run_id: str = "run") -> int:
+async def asked(run_id: str = "run", order_id: str = "A-1001") -> int:
     """A pending refund without a run; its number."""
-    refund = {"call_id": "call", "order_id": "A-1001", "amount_cents": 4900, "reason": "Duplicate charge"}
+    refund = {"call_id": "call", "order_id": order_id, "amount_cents": 4900, "reason": "Duplicate charge"}
     await ledger.open_requests(run_id, "request", "cust_002", [refund])
     return int((await ledger.of_run(run_id))[0]["id"])
 
@@ -163,12 +163,12 @@ async def test_a_blocked_refund_tells_the_same_reason_when_it_is_asked_for_again
     """The process died between the ledger's no and the end of the step: the step is told what happened, not less."""
     answers: list[dict[str, Any]] = []
     for run_id in ("first", "second", "second"):
-        refund_id = await asked(run_id)
+        await asked(run_id)
         if run_id not in {answer["run"] for answer in answers}:
-            assert await decide(refund_id, approved=True, by="grace") is None
+            await approve_unseen(run_id)
         answer = await payments.issue(run_id, "call", "cust_002", "A-1001", 4900, "Duplicate charge")
         answers.append({"run": run_id, **answer})
-    assert answers[1]["why"] == "this order has already been refunded"
+    assert "was paid meanwhile" in answers[1]["why"]
     assert answers[2] == answers[1]
 
 
@@ -218,7 +218,7 @@ async def test_a_decision_and_the_expiry_at_the_same_instant_are_one_outcome(dat
     outcomes = set()
     for number in range(30):
         run_id = f"run-{number}"
-        refund_id = await asked(run_id)
+        refund_id = await asked(run_id, f"A-{number}")
         expiry, decision = ledger.expire(run_id, overdue_only=False), decide(refund_id, approved=True, by="grace")
         first, second = (expiry, decision) if number % 2 else (decision, expiry)
         # The first two one after the other: on a busy machine one side can win all the races.
@@ -234,7 +234,7 @@ async def test_a_decision_is_in_time_by_the_databases_clock_alone(database: None
     """Deadlines from this instant to a fifth of a second later: a decision that stands came before its own."""
     in_time, late = 0, 0
     for number in range(40):
-        refund_id = await asked(f"run-{number}")
+        refund_id = await asked(f"run-{number}", f"A-{number}")
         await rewrite(
             "update refunds set expires_at = now() + interval '1 ms' * $2::int where id = $1 returning id",
             refund_id,

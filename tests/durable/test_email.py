@@ -130,24 +130,17 @@ async def test_an_outage_that_ends_in_time_costs_attempts_and_no_email(
     assert await actions() == {"message_received": 1, "message_sent": 1}
 
 
-async def test_a_promise_without_a_refund_is_never_sent_and_ends_with_a_person(
+async def test_a_promise_without_a_refund_is_contradicted_in_the_same_reply(
     engine: Engine, agent_calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODEL", "rule-based:promises")
     await engine.email("I was charged twice for order A-1001, $49.00. Please help.")
     await engine.settle()
-    await engine.advance(hours=6)
-    assert len(agent_calls) > 1
-    assert await actions() == {"message_received": 1, "run_failed": 1}
-    assert "promises money" in (await failed_emails())[0]["error"]
-
-
-async def test_a_promise_made_once_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODEL", "rule-based:promises-once")
-    await engine.email("I was charged twice for order A-1002, $12.00. Promise me.")
-    await engine.settle()
-    await engine.advance(minutes=2)
-    assert await db.fetch("select status from refunds") == [{"status": "pending"}]
+    assert len(agent_calls) == 1
+    assert await actions() == {"message_received": 1, "message_sent": 1}
+    [sent] = await db.fetch("select detail::jsonb ->> 'reply' as reply from audit_log where action = 'message_sent'")
+    assert "I have refunded $49.00 for order A-1001" in sent["reply"]
+    assert sent["reply"].endswith("- No refund was made or asked for in reply to this message.")
 
 
 async def test_a_step_that_dies_after_its_write_leaves_one_row(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

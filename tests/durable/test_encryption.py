@@ -87,7 +87,7 @@ async def test_a_key_that_is_lost_while_a_run_waits_costs_the_reply_and_no_money
 
 async def test_a_step_that_fails_says_nothing_of_the_email(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     encrypt_with(monkeypatch, KEY)
-    monkeypatch.setenv("MODEL", "rule-based:promises")
+    monkeypatch.setenv("MODEL", "rule-based:server-error")
     await engine.email(DOUBLE)
     await engine.settle()
     await engine.advance(hours=6)

@@ -103,7 +103,8 @@ async def test_a_deploy_between_the_charge_and_the_next_try_loses_neither_the_mo
     original = worker.build_agent
     monkeypatch.setattr(worker, "build_agent", lambda: original().clone(name="customer-care"))
     await engine.advance(minutes=5)
-    assert await reply() == worker.FOLLOW_UP
+    assert (await reply()).startswith(worker.FOLLOW_UP)
+    assert (await reply()).endswith("- Being made, not confirmed yet: refund of $49.00 for order A-1001.")
     assert await refunds_in_ledger() == [("approved", "approved")]
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.advance(minutes=6)

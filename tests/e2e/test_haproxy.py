@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ports import free_port
+from offline.processes import free_port
 from tests.serving import listening
 from web.limits import Limits
 

@@ -13,7 +13,9 @@ from selectolax.lexbor import LexborNode
 
 import db
 from refunds import ledger
-from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, parsed, pay, words
+from refunds.lookalikes import INVISIBLE
+from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, in_ledger, parsed, pay, words
+from tests.ledger import decide as approve
 from tests.ledger import rewrite
 from web.desk import pages, queries, rendering
 
@@ -47,8 +49,7 @@ def card(answer: httpx.Response) -> LexborNode:
 async def paid(order_id: str, cents: int, customer: str = "cust_001") -> int:
     """A refund whose money has left."""
     refund_id = await asked(order_id, cents, customer=customer)
-    [row] = await db.fetch("select * from refunds where id = $1", refund_id)
-    assert await ledger.decide(refund_id, row["digest"], approved=True, by="grace", key=order_id) is None
+    assert await approve(refund_id, approved=True, by="grace", also_paid=True) is None
     await pay(refund_id)
     return refund_id
 
@@ -67,31 +68,60 @@ async def test_a_card_shows_everything_that_a_decision_needs(visitor: httpx.Asyn
         "cust_001",
         "ada@example.com",
         "enterprise",
+        "unusual amount",
         "Billed twice.",
         "Dear all, twice!",
     ):
         assert fact in shown
-    assert "$35.50 in 2 refunds" in shown
+    assert "$35.50 in 2 refunds, $35.50 of it in the last 30 days: B-8 $10.50 , B-7 $25.00" in shown
+    assert "This email asks for $1,234.56 in 1 refund" in shown
     [row] = await db.fetch("select requested_at, expires_at from refunds where status = 'pending'")
     times = {node.attributes["datetime"] for node in card(await visitor.get("/approvals")).css("time")}
     assert {rendering.iso(row["requested_at"]), rendering.iso(row["expires_at"])} <= times
 
 
-async def test_of_many_refunds_before_the_last_ten_are_summed_up(visitor: httpx.AsyncClient) -> None:
+async def test_the_sums_are_all_of_the_email_and_all_that_the_customer_was_refunded(visitor: httpx.AsyncClient) -> None:
     for number in range(11):
         await paid(f"B-{number}", 100 if number else 9900)
-    await asked()
-    assert "$10.00 in the last 10 refunds" in words(card(await visitor.get("/approvals")))
+    await rewrite("update refunds set decided_at = now() - interval '31 days' where id = 1 returning id")
+    orders = [{"call_id": f"C-{n}", "order_id": f"C-{n}", "amount_cents": 49_999, "reason": "Twice"} for n in (21, 22)]
+    await ledger.open_requests("run-1", "event-1", "cust_001", orders)
+    shown = words(card(await visitor.get("/approvals")))
+    assert "$109.00 in 11 refunds, $10.00 of it in the last 30 days" in shown
+    assert "This email asks for $999.98 in 2 refunds" in shown
 
 
-async def test_an_order_that_was_refunded_already_is_pointed_out(visitor: httpx.AsyncClient) -> None:
-    await asked("A-1001")
-    assert "refunded already" not in (await visitor.get("/approvals")).text
+async def test_an_order_that_looks_like_a_refunded_one_needs_a_second_yes_of_its_own(
+    visitor: httpx.AsyncClient,
+) -> None:
+    refund_id = await asked("A-1001")
+    assert "paid already" not in (await visitor.get("/approvals")).text
+    await asked("# a 1001", 200)
+    assert "unusual amount" not in (await visitor.get("/approvals")).text
+    assert "asked for more than once" in words(card(await visitor.get("/approvals")))
     await paid("A1001", 100)
-    assert "refunded already" in words(card(await visitor.get("/approvals")))
-    await rewrite("delete from refunds where status = 'issued' returning id")
+    page = await visitor.get(f"/approvals/{refund_id}")
+    for fact in ("This may be paid already.", "$1.00 for order A1001", "by grace", "Pay this one as well."):
+        assert fact in words(page)
+    answer = await decide(visitor, refund_id)
+    refused = words(await visitor.get(answer.headers["location"]))
+    assert "Your decision was not recorded. It looks like refund 3 of $1.00 for order A1001" in refused
+    await decide(visitor, refund_id, also_paid="yes")
+    assert (await in_ledger(refund_id))[0] == "approved"
+
+
+async def test_of_another_customer_no_refund_is_shown(visitor: httpx.AsyncClient) -> None:
+    await asked("A-1001")
     await paid("A-1001", 100, "cust_002")
-    assert "refunded already" not in (await visitor.get("/approvals")).text
+    assert "paid already" not in (await visitor.get("/approvals")).text
+
+
+async def test_who_wrote_is_shown_as_the_email_says_it(visitor: httpx.AsyncClient) -> None:
+    refund_id = await asked(email=None)
+    [row] = await db.fetch("select run_id from refunds where id = $1", refund_id)
+    said = {"email_text": "Twice!", "from": "Ad\u0430 <ada@evil.example>\u202e", "authentication": "spf=fail"}
+    await db.record("message_received", row["run_id"], "audit-received", "cust_001", **said)
+    assert "Written by Ad\u0430 <ada@evil.example>[U+202E] spf=fail" in words(card(await visitor.get("/approvals")))
 
 
 async def test_the_soonest_deadline_is_first_and_every_request_is_on_one_page(
@@ -415,7 +445,7 @@ async def test_text_that_would_read_backwards_is_shown_as_what_it_is(visitor: ht
     await asked(email="Order \u202e1001-A\u202c please", reason="\u2066Duplicate\u2069")
     page = await visitor.get("/approvals")
     assert "[U+202E]1001-A[U+202C]" in page.text
-    assert not rendering.DIRECTION_MARKS.search(page.text)
+    assert not INVISIBLE.search(page.text)
 
 
 async def test_the_pages_for_people_are_no_api(app: fastapi.FastAPI) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import db
 from refunds import ledger, payments
-from tests.ledger import decide
+from tests.ledger import decide, shown
 
 pytestmark = pytest.mark.usefixtures("database")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -155,6 +155,7 @@ async def test_no_column_can_be_changed_by_itself_but_for_the_beginning_of_a_pay
     values = {
         "text": ["'x'", "'approved'", "'issued'", "'blocked'", "'rejected'", "'cust_002'", "null"],
         "bigint": ["1", "4899", "null"],
+        "ARRAY": ["'{1}'", "null"],
         "timestamp with time zone": ["now() + interval '1 hour'", "null"],
     }
     refund_id = await a_refund(connection, state)
@@ -325,6 +326,7 @@ async def test_one_decision_cannot_stand_in_two_rows(connection: Connection) -> 
         "decided_at = now() + interval '1 h'",
         "decision_note = 'I checked'",
         "decision_key = 'event-9'",
+        "also_paid = '{7}'",
     ],
 )
 @pytest.mark.parametrize("step", ["paying", "issued", "blocked"])
@@ -342,43 +344,6 @@ async def test_a_refund_that_nobody_decided_is_not_blocked_with_a_decision(conne
         change = f"{BECOME['blocked']}, decision = '{decision}', {DECIDE}"
         cents = ", approved_cents = 1" if decision == "approved" else ""
         assert not await attempt(connection, await insert(connection), change + cents)
-
-
-@pytest.mark.parametrize("first", ["paying", "issued"])
-async def test_the_payment_of_an_order_can_be_begun_once(first: str, connection: Connection) -> None:
-    await a_refund(connection, first, order_id="A-1001")
-    second = await a_refund(connection, "approved", order_id="A-1001", run_id="run-2")
-    assert not await attempt(connection, second, "payment_started_at = now()")
-    for columns in ({"order_id": "A-1002"}, {"order_id": "A-1001", "customer_id": "cust_002"}):
-        other = await a_refund(connection, "approved", run_id="run-3", **columns)
-        assert await attempt(connection, other, "payment_started_at = now()")
-
-
-async def test_an_order_whose_payment_was_declined_can_be_paid_later(connection: Connection) -> None:
-    declined = await a_refund(connection, "paying", order_id="A-1001")
-    assert await attempt(connection, declined, BECOME["blocked"])
-    await a_refund(connection, "issued", order_id="A-1001", run_id="run-2")
-
-
-async def test_two_payments_of_one_order_begun_in_the_same_instant_and_one_is_refused() -> None:
-    """The second waits for the first transaction to end, and is refused when it does."""
-    ones = [await asyncpg.connect(os.environ["DATABASE_URL"]) for _ in range(2)]
-    ids = []
-    for number, one in enumerate(ones):
-        ids.append(await a_refund(one, "approved", order_id="A-1001", run_id=f"run-{number}"))
-    transactions = [one.transaction() for one in ones]
-    for transaction in transactions:
-        await transaction.start()
-    begin = "update refunds set payment_started_at = now() where id = $1"
-    await ones[0].execute(begin, ids[0])
-    second = asyncio.create_task(ones[1].execute(begin, ids[1]))
-    await everybody_waits(1)
-    await transactions[0].commit()
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await second
-    await transactions[1].rollback()
-    for one in ones:
-        await one.close()
 
 
 async def everybody_waits(count: int) -> None:
@@ -454,15 +419,15 @@ async def test_repeating_any_step_adds_nothing_to_the_history() -> None:
 @pytest.mark.parametrize("approved", [True, False])
 async def test_a_decision_on_something_else_than_was_shown_is_refused_and_recorded(approved: bool) -> None:
     [refund_id] = await asked()
-    for shown in (
+    for seen in (
         ledger.digest("cust_001", "A-1001", 4800, "Duplicate charge"),
         ledger.digest("cust_001", "A-1002", 4900, "Duplicate charge"),
         ledger.digest("cust_002", "A-1001", 4900, "Duplicate charge"),
         ledger.digest("cust_001", "A-1001", 4900, "because"),
         "",
     ):
-        refusal = await ledger.decide(refund_id, shown, approved=approved, by="eve", key=f"key-{shown}")
-        assert refusal == "it is not the refund that was shown"
+        refusal = await ledger.decide(refund_id, seen, approved=approved, by="eve", key=f"key-{seen}")
+        assert refusal == "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
     assert await history(refund_id) == [ASKED] + [("decision refused", "eve", refusal)] * 5
     assert [row["status"] for row in await ledger.of_run("run-1")] == ["pending"]
 
@@ -512,12 +477,12 @@ async def test_the_second_of_two_approvers_in_the_same_instant_is_told_by_whom_i
 ) -> None:
     """Two threads with an event loop and a pool each; both have begun before either can go on."""
     [refund_id] = await asked()
-    [shown] = await db.fetch("select digest from refunds")
+    seen = await shown(refund_id)
     told: dict[str, str | None] = {}
 
     def in_a_thread(name: str, approved: bool) -> None:
         async def once() -> None:
-            told[name] = await ledger.decide(refund_id, shown["digest"], approved=approved, by=name, key=name)
+            told[name] = await ledger.decide(refund_id, seen, approved=approved, by=name, key=name)
             await db.close()
 
         asyncio.run(once())

@@ -23,6 +23,7 @@ NAMES = [
     "0002_refunds.sql",
     "0003_approval_desk.sql",
     "0004_customer_addresses.sql",
+    "0005_similar_refunds.sql",
     "0006_nobody_waits_in_silence.sql",
 ]
 

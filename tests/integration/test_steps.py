@@ -15,7 +15,7 @@ import pytest
 import db
 import inngest_app
 import worker
-from refunds import ledger, promises
+from refunds import ledger
 from steps import approval, failures, health_check
 from steps.retries import retry_model
 from tests.ledger import rewrite
@@ -148,7 +148,6 @@ async def test_what_will_be_the_same_next_time_is_not_tried_again(error: Excepti
         openai.APIConnectionError(request=answered(503).request),
         openai.APITimeoutError(request=answered(503).request),
         agents.ModelBehaviorError("not JSON"),
-        promises.UnbackedPromiseError("promised"),
         raised_by_a_tool(ConnectionRefusedError()),
         raised_by_a_tool(TimeoutError()),
         ConnectionResetError(),
@@ -183,10 +182,9 @@ async def test_a_busy_model_is_tried_again_when_it_says(header: str, seconds: in
         ("bad-request", inngest.NonRetriableError),
         ("refuses", inngest.NonRetriableError),
         ("endless", inngest.NonRetriableError),
-        ("promises", promises.UnbackedPromiseError),
         ("server-error", openai.InternalServerError),
         ("outage", openai.APIConnectionError),
-        ("greedy", RuntimeError),
+        ("negative", RuntimeError),
     ],
 )
 async def test_a_misbehaving_model_fails_the_step_as_fits(
@@ -302,6 +300,18 @@ async def test_a_second_event_decides_the_next_and_then_there_is_nothing_to_wait
     assert verdict["seconds_left"] == 0
     assert [decision["status"] for decision in verdict["decisions"].values()] == ["approved", "rejected"]
     assert verdict["decisions"]["call-2"]["why"] == "only one charge was found"
+
+
+async def test_a_bare_yes_to_what_looks_like_an_approved_refund_is_refused_and_says_why(waiting: None) -> None:
+    await approval.read_decisions("run-1", ASKED, decided(request_id="event-1", approved=True), True)
+    asked = [{"call_id": "call-3", "order_id": "#1", "amount_cents": 4900, "reason": "Duplicate charge"}]
+    await ledger.open_requests("run-3", "event-3", "cust_002", asked)
+    yes = {"request_id": "event-3", "approved": True}
+    verdict = await approval.read_decisions("run-3", asked, decided("decision-2", **yes), True)
+    assert verdict["refused"].startswith("it looks like refund 1 of $")
+    assert verdict["seconds_left"] > 0
+    verdict = await approval.read_decisions("run-3", asked, decided("decision-3", **yes, also_paid=True), True)
+    assert (verdict["refused"], verdict["seconds_left"]) == (None, 0)
 
 
 @pytest.mark.parametrize("approved", ["true", "yes", 1, 0, None, [], [True], {"approved": True}, 1.0, ""])

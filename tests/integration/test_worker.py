@@ -22,8 +22,9 @@ import db
 import migrations
 import worker
 from offline.misbehaviour import MISBEHAVIOURS
-from refunds import ledger, payments, promises, rules
+from refunds import ledger, payments, replies
 from steps import saved_state
+from tests.adversary import model
 from tests.ledger import decide
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -285,7 +286,6 @@ async def test_a_state_that_this_version_cannot_read_is_said_to_be_unreadable(st
     [
         ("refuses", agents.ModelRefusalError),
         ("endless", agents.MaxTurnsExceeded),
-        ("claims-anyway", promises.UnbackedPromiseError),
         ("outage", openai.APIConnectionError),
     ],
 )
@@ -338,34 +338,33 @@ async def test_a_lookup_shows_what_was_refunded_so_far_and_so_it_is_not_asked_fo
     assert "already put right" in str(outcome["reply"])
 
 
-async def test_two_models_that_ask_for_the_same_order_pay_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("also_paid", "count"), [(False, 1), (True, 2)])
+async def test_an_order_asked_for_again_is_paid_again_only_if_the_approver_says_so(
+    also_paid: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await goes_on(await asks(), await approve())
     misbehave(monkeypatch, "forgets")
     ticket = worker.Ticket(customer_id="cust_002", run_id="run-2")
     outcome = await worker.answer(DUPLICATE, ticket)
     await ledger.open_requests("run-2", "event-2", "cust_002", outcome["asked"])
     [row] = await ledger.of_run("run-2")
-    assert await decide(row["id"], approved=True, by="alan") is None
+    assert (await decide(row["id"], approved=True, by="alan", also_paid=also_paid) is None) is also_paid
     done = await saved_state.resume(outcome["state"] or {}, ticket, {row["call_id"]: {"status": "approved"}})
-    assert "already been refunded" in str(done["reply"])
-    assert await issued() == [("A-1001", 4900)]
+    assert "Made earlier: refund of $49.00 for order A-1001" in str(done["reply"])
+    assert await issued() == [("A-1001", 4900)] * count
 
 
 # Misbehaviour
 
 
-async def test_a_promise_without_a_refund_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+NOTHING = f"{replies.HEADING}\n- No refund was made or asked for in reply to this message."
+
+
+async def test_a_promise_without_a_refund_is_contradicted_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
     misbehave(monkeypatch, "promises")
-    with pytest.raises(promises.UnbackedPromiseError):
-        await worker.answer(DUPLICATE, TICKET)
-
-
-async def test_a_promise_made_once_is_a_refund_request_at_the_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    misbehave(monkeypatch, "promises-once")
-    email = f"{DUPLICATE} This is my first email."
-    with pytest.raises(promises.UnbackedPromiseError):
-        await worker.answer(email, TICKET)
-    assert amounts(await worker.answer(email, TICKET)) == [("A-1001", 4900)]
+    reply = str((await worker.answer(DUPLICATE, TICKET))["reply"])
+    assert "I have refunded $49.00 for order A-1001" in reply
+    assert reply.endswith(NOTHING)
 
 
 async def test_an_empty_reply_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,21 +374,38 @@ async def test_an_empty_reply_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) ->
         await worker.answer(PASSWORD, TICKET)
 
 
-async def test_of_two_refunds_the_rejected_one_cannot_be_claimed_beside_the_paid_one(
+async def test_of_two_refunds_the_rejected_one_that_is_claimed_is_said_to_be_declined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paused, decisions = await asks(TWO_ORDERS), await approve()
+    paused = await asks(TWO_ORDERS)
+    first, second = await ledger.of_run("run-1")
+    await decide(first["id"], approved=True, by="grace")
+    await decide(second["id"], approved=False, by="grace")
     misbehave(monkeypatch, "claims-anyway")
-    with pytest.raises(promises.UnbackedPromiseError):
-        await goes_on(paused, decisions | {paused["asked"][1]["call_id"]: REJECTED})
+    decisions = {row["call_id"]: {"status": row["status"]} for row in await ledger.of_run("run-1")}
+    reply = str((await goes_on(paused, decisions))["reply"])
+    assert "I have refunded $49.00 for order A-1001 and $12.50 for order A-1002" in reply
+    assert reply.endswith(
+        "- Made: refund of $49.00 for order A-1001.\n- Declined, not made: refund of $12.50 for order A-1002."
+    )
     assert await issued() == [("A-1001", 4900)]
 
 
-async def test_a_rejected_refund_that_is_claimed_anyway_is_not_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("call_id", ["c", ""])
+async def test_calls_with_one_id_or_none_are_refunds_of_their_own(
+    call_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_PROVIDER", "tests.adversary.model:Provider")
+    arguments = [json.dumps({"order_id": f"B-{n}", "amount_cents": 100 * n, "reason": "Double"}) for n in (1, 2, 3)]
+    first, second, third = (model.Call("issue_refund", text, call_id) for text in arguments)
+    monkeypatch.setattr(model.ScriptedModel, "script", model.Script([[first, second], [third], [model.Say("Done.")]]))
     paused = await asks()
-    misbehave(monkeypatch, "claims-anyway")
-    with pytest.raises(promises.UnbackedPromiseError):
-        await goes_on(paused, {paused["asked"][0]["call_id"]: REJECTED})
+    assert amounts(paused) == [("B-1", 100), ("B-2", 200)]
+    again = await goes_on(paused, await approve())
+    assert amounts(again) == [("B-3", 300)]
+    await ledger.open_requests("run-1", "event-1", "cust_002", again["asked"])
+    assert str((await goes_on(again, await approve()))["reply"]).startswith("Done.")
+    assert await issued() == [("B-1", 100), ("B-2", 200), ("B-3", 300)]
 
 
 @pytest.mark.parametrize(
@@ -413,13 +429,18 @@ async def test_what_the_model_raises_comes_through(
     assert await db.fetch("select from refunds") == []
 
 
-@pytest.mark.parametrize(("how", "amount"), [("greedy", "99999999"), ("negative", "-4900"), ("zero", "0")])
+@pytest.mark.parametrize(("how", "amount"), [("negative", "-4900"), ("zero", "0")])
 async def test_an_impossible_amount_asked_for_again_and_again_reaches_nobody_and_ends(
     how: str, amount: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     misbehave(monkeypatch, how)
     with pytest.raises(RuntimeError, match="asked 3 times for refunds that cannot be asked for"):
         await worker.answer(DUPLICATE, TICKET)
+
+
+async def test_a_very_high_amount_reaches_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    misbehave(monkeypatch, "greedy")
+    assert amounts(await worker.answer(DUPLICATE, TICKET)) == [("A-1001", 99_999_999)]
 
 
 @pytest.mark.parametrize("how", ["bad-json", "bad-types"])
@@ -434,10 +455,10 @@ async def test_arguments_that_make_no_refund_are_refused_and_the_model_is_told(
 
 
 async def test_the_possible_one_of_two_refunds_is_asked_for_and_the_other_stays_refused() -> None:
-    email = TWO_ORDERS.replace("$12.50", "$99,999.00")
+    email = TWO_ORDERS.replace("$12.50", "$9,999,999,999,999.00")
     paused = await asks(email)
     assert amounts(paused) == [("A-1001", 4900)]
-    impossible = [("A-1002", "amount_cents must be a whole number above 0 and below 50000")]
+    impossible = [("A-1002", "amount_cents must be a whole number from 1 to 99999999999999")]
     assert await refused() == impossible
     outcome = await goes_on(paused, await approve())
     assert "refunded $49.00 for order A-1001" in str(outcome["reply"])
@@ -459,7 +480,7 @@ async def test_a_resumed_worker_that_asks_for_more_pauses_again(monkeypatch: pyt
 async def test_an_email_that_has_asked_for_enough_is_refused_more_and_still_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rules, "REQUESTS_PER_EMAIL", 1)
+    monkeypatch.setenv("REQUESTS_PER_EMAIL", "1")
     misbehave(monkeypatch, "asks-again")
     outcome = await goes_on(await asks(), await approve())
     assert outcome["asked"] == []
@@ -500,7 +521,8 @@ def test_without_settings_the_models_are_the_sdks_own(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name)
     config = worker.run_config()
     assert config.model is None
-    assert isinstance(config.model_provider, agents.MultiProvider)
+    assert isinstance(config.model_provider, worker.OwnCallIds)
+    assert isinstance(config.model_provider.provider, agents.MultiProvider)
 
 
 async def audited() -> list[tuple[str, str]]:
@@ -551,7 +573,6 @@ async def test_an_email_of_nobody_we_know_is_refused_with_what_to_do_and_leaves_
 @pytest.mark.parametrize(
     ("environment", "error"),
     [
-        ({"MODEL": "rule-based:promises"}, "UnbackedPromiseError: "),
         ({"MODEL": "rule-based:rate-limited"}, "RateLimitError: "),
         ({"MODEL": "gpt-nonsense"}, "UserError: "),
         ({"MODEL_PROVIDER": "no.such:Provider"}, "ModuleNotFoundError: "),

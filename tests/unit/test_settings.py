@@ -99,7 +99,7 @@ async def test_in_production_an_unsigned_call_runs_nothing(signed: dict[str, str
     "name",
     [
         *("EMAIL_CONCURRENCY", "EMAIL_CONCURRENCY_PER_CUSTOMER", "EMAIL_THROTTLE_PER_MINUTE"),
-        *("DB_POOL_MAX", "REFUND_LIMIT_CENTS"),
+        *("DB_POOL_MAX", "REQUESTS_PER_EMAIL"),
     ],
 )
 @pytest.mark.parametrize("value", ["0", "-1", "ten", "2.5", " ", "1e3"])
@@ -113,7 +113,7 @@ def test_the_defaults_are_ten_at_once_two_per_customer_and_thirty_a_minute(
     empty: bool, start: Callable[..., Any]
 ) -> None:
     """A line of .env without a value is as good as none."""
-    names = ("EMAIL_CONCURRENCY", "EMAIL_CONCURRENCY_PER_CUSTOMER", "EMAIL_THROTTLE_PER_MINUTE", "REFUND_LIMIT_CENTS")
+    names = ("EMAIL_CONCURRENCY", "EMAIL_CONCURRENCY_PER_CUSTOMER", "EMAIL_THROTTLE_PER_MINUTE", "REQUESTS_PER_EMAIL")
     app = start(INNGEST_DEV="1", **dict.fromkeys(names if empty else (), ""))
     options = app["handle_customer_email"]._opts
     assert [(limit.limit, limit.key) for limit in options.concurrency] == [(10, None), (2, "event.data.customer_id")]

@@ -4,13 +4,12 @@ No query counts rows, and each page of a list is one range of an index, so that 
 page takes the same number of queries however many requests it shows.
 """
 
-import json
 from typing import Any, get_args
 
 import asyncpg
 
-from db import DROPPED, AuditAction, clean, fetch
-from refunds.ledger import OTHER_PAYMENT_OF_THE_ORDER
+from db import DROPPED, AuditAction, clean, fetch, transaction
+from refunds import beside, ledger
 
 # What asyncpg raises for a database that does not answer, has no connection left, or has no tables yet.
 DATABASE_ERRORS = (*DROPPED, asyncpg.PostgresError)
@@ -21,26 +20,17 @@ AUDIT_ACTIONS = get_args(AuditAction)
 # An email may have 100,000 characters. A list shows the beginning of it, and the page of its request the whole.
 PREVIEW_CHARS = 4_000
 WHOLE_CHARS = 1_000_000
-EARLIER_MAX = 10
 
-# The refund, its customer, the email that asked for it, and what was refunded before: to this customer, of this order.
-_REQUEST = f"""
+# The refund, its customer, and the email that asked for it.
+_REQUEST = """
 select r.*, c.email, c.tier, m.created_at as received_at, length(m.detail->>'email_text') as email_chars,
-       left(m.detail->>'email_text', $1) as email_text,
-       extract(epoch from r.expires_at - now())::float8 as seconds_left,
-       coalesce(earlier.refunds, '[]') as earlier,
-       exists (select from refunds other where {OTHER_PAYMENT_OF_THE_ORDER}) as order_was_paid
+       left(m.detail->>'email_text', $1) as email_text, m.detail->>'from' as sender,
+       m.detail->>'authentication' as authentication,
+       extract(epoch from r.expires_at - now())::float8 as seconds_left
 from refunds r
 join customers c on c.id = r.customer_id
 left join audit_log m on m.key = r.run_id || ':audit-received'
-left join lateral (
-    select jsonb_agg(jsonb_build_object('id', id, 'order_id', order_id, 'cents', approved_cents)
-                     order by settled_at desc)
-    from (select id, order_id, approved_cents, settled_at from refunds i
-          where i.customer_id = r.customer_id and i.status = 'issued' and i.id <> r.id
-          order by settled_at desc limit $2) newest
-) earlier (refunds) on true
-"""  # noqa: S608
+"""
 # A refund with the seconds until it expires, for the words that say what became of it.
 _REFUND = "select *, extract(epoch from expires_at - now())::float8 as seconds_left from refunds"
 
@@ -51,22 +41,36 @@ async def waiting(after: int | None = None) -> tuple[list[dict[str, Any]], bool]
     With `after` it begins behind the refund of that id.
     """
     query = f"{_REQUEST} where r.status = 'pending' and r.expires_at > now()"
-    arguments = [PREVIEW_CHARS, EARLIER_MAX, PAGE + 1]
+    arguments = [PREVIEW_CHARS, PAGE + 1]
     if after is not None:
-        query += " and (r.expires_at, r.id) > ((select expires_at from refunds where id = $4), $4)"
+        query += " and (r.expires_at, r.id) > ((select expires_at from refunds where id = $3), $3)"
         arguments.append(after)
-    rows = await fetch(f"{query} order by r.expires_at, r.id limit $3", *arguments)
-    return [_with_earlier(row) for row in rows[:PAGE]], len(rows) > PAGE
+    rows = await fetch(f"{query} order by r.expires_at, r.id limit $2", *arguments)
+    return await _with_what_is_beside(rows[:PAGE]), len(rows) > PAGE
 
 
 async def one(refund_id: int) -> dict[str, Any] | None:
     """One refund, decided or not, with the whole email."""
-    rows = await fetch(f"{_REQUEST} where r.id = $3", WHOLE_CHARS, EARLIER_MAX, refund_id)
-    return _with_earlier(rows[0]) if rows else None
+    rows = await _with_what_is_beside(await fetch(f"{_REQUEST} where r.id = $2", WHOLE_CHARS, refund_id))
+    return rows[0] if rows else None
 
 
-def _with_earlier(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"earlier": json.loads(row["earlier"])}
+async def _with_what_is_beside(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with what a person has to see of the customer's other refunds, and the digest of all that is shown."""
+    customers = {row["customer_id"] for row in rows}
+    refunds = await transaction(lambda connection: beside.refunds_of(connection, customers))
+    return [
+        row
+        | {
+            "shown": ledger.shown(row, refunds),
+            "unusual": row["amount_cents"] >= beside.UNUSUAL_CENTS,
+            "sums": beside.sums(row, refunds),
+            "similar": beside.similar(row, refunds),
+            "to_pay_again": beside.to_pay_again(row, refunds),
+            "earlier": beside.approved_before(row, refunds),
+        }
+        for row in rows
+    ]
 
 
 async def history(refund_id: int) -> list[dict[str, Any]]:

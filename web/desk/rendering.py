@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, Final
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
+
+from refunds.lookalikes import visible
 
 FOLDER = Path(__file__).parent
 # Whatever is not named here is forbidden: content of other hosts, inline scripts and styles, a frame around the page,
@@ -28,8 +29,6 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-# The marks of writing direction, with which a text can look like another one (https://trojansource.codes).
-DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATIC = {path.name: path.read_bytes() for path in sorted((FOLDER / "static").iterdir())}
 VERSIONS = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in STATIC.items()}
@@ -78,16 +77,16 @@ def indented(detail: str) -> str:
         return detail
 
 
-def with_visible_marks(value: Any) -> Any:
-    """A text in which marks of writing direction are spelled out, as [U+202E], so that it reads as it was written."""
-    return DIRECTION_MARKS.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", value) if type(value) is str else value
+def with_nothing_invisible(value: Any) -> Any:
+    """A text in which invisible characters are spelled out, as [U+202E], so that it reads as it was written."""
+    return visible(value) if type(value) is str else value
 
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER / "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
-    finalize=with_visible_marks,
+    finalize=with_nothing_invisible,
     trim_blocks=True,
     lstrip_blocks=True,
 )

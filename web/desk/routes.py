@@ -85,6 +85,7 @@ async def _decide(desk: Desk, visitor: Visitor, refund_id: int | None, form: Map
         by=visitor.name or "",
         note=note[:NOTE_MAX_CHARS],
         amount_cents=amount,
+        also_paid=form.get("also_paid") == "yes",
         key=f"desk-{refund_id}-{form.get('nonce', '')}",
     )
     if refusal is not None:

@@ -1,0 +1,108 @@
+"""What a reply says about money: the facts of the ledger, written by the app below the model's words.
+
+Nobody judges those words. A model that claims a refund that was not made is contradicted in the same mail. The facts
+are written whenever the run asked for a refund, and whenever the email or the reply may be about money, in any currency
+and in the most spoken languages: a line too many costs nothing.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+from db import fetch
+from refunds import ledger
+from refunds.lookalikes import fold, visible
+
+HEADING = "What our records say about refunds:"
+# How many of a customer's earlier refunds are named.
+EARLIER_MAX = 5
+# Beginnings of words for refund, money, pay, charge, credit and send back, and names of currencies: English in three
+# lines, then a line each for Mandarin, Hindi, Spanish, French, Arabic, Bengali, Portuguese, Russian, Urdu, Indonesian,
+# German, Japanese, Italian, Dutch, Turkish, Korean, Polish, Vietnamese, Persian, Ukrainian and Swedish.
+MONEY = """
+refund reimburs repay repaid pay paid overpa money cash charg overcharg credit debit card bank fund return revers
+compensat voucher bill owe dollar buck euro pound quid rupee rupiah yen yuan peso rial lira franc krona krone zloty
+ruble rouble cent
+退款 退还 退還 退钱 退錢 退回 退给 返还 归还 钱 錢 款 元 支付 付款 扣费 扣款 账 賬 还给 卡
+रिफंड रिफ़ंड वापस पैस रुपय भुगतान राशि रकम लौटा खाते कार्ड
+reembols devol dinero pago pagar pagam cobr abono abonar importe tarjeta reintegr cargo cuenta
+rembours argent paie paye payé virement versement montant carte rendu restitu
+استرداد استرجاع مسترد مبلغ نقود أموال المال دفع إعادة أعدنا بطاقة حساب دولار خصم
+ফেরত টাকা অর্থ রিফান্ড পরিশোধ পেমেন্ট কার্ড
+dinheiro estorn ressarc valor cartão quantia devolv
+возвра верн возмещ деньг денег средств оплат плат сумм списан карт счет счёт руб
+واپس رقم پیسے ریفنڈ ادائیگی رقوم روپ لوٹا کارڈ
+uang dana kembali dikembali pengembali mengembali bayar dibayar pembayar membayar saldo kartu ditagih
+erstatt rückerstatt zurück rücküberw rückzahl geld zahl bezahl gutschr gutgeschr betrag überw konto karte abgebucht
+返金 払い 返し 返却 お金 代金 円 請求 金額 入金 振込 カード
+rimbors denaro soldi accredit addebit restitu importo pagat carta
+terugbeta geld betaal betal bedrag terug teruggest rekening
+iade para ödem ödey ödend ücret geri kart tutar hesab
+환불 환급 돈 결제 금액 입금 돌려 카드 원을
+zwrot zwróc zwraca pieni płac wpłat przelew kwot kart konto zł
+hoàn tiền
+بازپرداخت برگشت پول پرداخت وجه کارت تومان
+поверн кошт гроші грош платіж сума
+återbet tillbaka pengar betal belopp kort konto
+"""  # noqa: RUF001
+STEMS = sorted(map(fold, MONEY.split()))
+WORDS = re.compile("|".join(rf"(?<![a-z]){stem}" if stem.isascii() else stem for stem in STEMS))
+# 49.00, 1.234,50, CHF 40, 500 DKK.
+AMOUNT = re.compile(r"\d[.,\u066b]\d\d(?!\d)|\d\s?[A-Z]{3}\b|\b[A-Z]{3}\s?\d")
+
+
+def may_be_about_money(text: str) -> bool:
+    """Whether a text may be about money. It errs towards yes."""
+    has_currency = any(unicodedata.category(letter) == "Sc" for letter in unicodedata.normalize("NFKC", text))
+    return has_currency or AMOUNT.search(text) is not None or WORDS.search(fold(text)) is not None
+
+
+async def with_facts(reply: str, email: str, run_id: str, customer_id: str) -> str:
+    """The reply, and below it what the ledger says about refunds where the run asked for some or money may be meant.
+
+    `email` is what the reply answers, as far as it is known.
+    """
+    rows = await ledger.of_run(run_id)
+    refused = await _refused(run_id)
+    if not rows and not refused and not may_be_about_money(reply) and not may_be_about_money(email):
+        return reply
+    facts = [_fact(row) for row in rows] + ["Not made: a refund that could not be asked for."] * bool(refused)
+    if not facts:
+        facts = ["No refund was made or asked for in reply to this message."]
+    issued = {row["id"] for row in rows if row["status"] == "issued"}
+    facts += [
+        f"Made earlier: {_what(row)}, on {row['settled_at']:%Y-%m-%d}."
+        for row in await _issued_to(customer_id)
+        if row["id"] not in issued
+    ]
+    return "\n".join([reply.rstrip(), "", HEADING, *(f"- {fact}" for fact in facts)])
+
+
+def _fact(row: dict[str, Any]) -> str:
+    if row["status"] == "issued":
+        return f"Made: {_what(row)}."
+    if row["decision"] == "rejected":
+        return f"Declined, not made: {_what(row)}."
+    if row["status"] == "approved" and row["payment_started_at"] is not None:
+        return f"Being made, not confirmed yet: {_what(row)}."
+    return f"Not made: {_what(row)}."
+
+
+def _what(row: dict[str, Any]) -> str:
+    cents = row["approved_cents"] or row["amount_cents"]
+    return f"refund of ${cents // 100:,}.{cents % 100:02} for order {visible(row['order_id'])}"
+
+
+async def _refused(run_id: str) -> list[dict[str, Any]]:
+    """The audit rows of what the run asked for and no person was asked about; `worker.run` writes them."""
+    return await fetch(
+        "select from audit_log where run_id = $1 and starts_with(key, $2)", run_id, f"{run_id}:refuse_refund:"
+    )
+
+
+async def _issued_to(customer_id: str) -> list[dict[str, Any]]:
+    return await fetch(
+        "select * from refunds where customer_id = $1 and status = 'issued' order by id desc limit $2",
+        customer_id,
+        EARLIER_MAX,
+    )

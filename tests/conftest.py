@@ -7,6 +7,8 @@ import pytest
 
 from tests.ports import free_port
 
+pytest_plugins = ["offline.pytest_plugin", "pytester"]
+
 # Before anything imports the app, which reads its settings once.
 FOREIGN = (
     "OPENAI_API_KEY OPENAI_BASE_URL INNGEST_EVENT_KEY INNGEST_SIGNING_KEY ENCRYPTION_KEY REFUND_LIMIT_CENTS"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,8 @@ class Executor:
         self.start_delay = 0.0
         """Seconds of real time that a run waits before its first request. It is set while an event comes in over
         HTTP, and 0 otherwise."""
+        self.to_fail: Counter[str] = Counter()
+        """How often the next results of a step, by its name, are taken for failures: see `Service.fail_next`."""
         self.server_steps = ServerSteps(clock, scheduler, client, self.save, self.retry, send)
 
     def start(self, live: LiveRun) -> None:
@@ -207,6 +210,10 @@ class Executor:
     def _handle_op(self, item: Item, op: dict[str, Any], reply: Reply, attempt: Attempt) -> None:
         live, code = item.live, op["op"]
         race = item.race or (op.get("opts") or {}).get("parallelMode") == "race"
+        name = str(op.get("displayName"))
+        if code in ("Step", "StepRun") and self.to_fail[name]:
+            self.to_fail[name] -= 1
+            code, op = "StepError", {**op, "error": error_of(f"{name} was made to fail", "MadeToFail")}
         if code in ("Step", "StepRun"):
             step = self._ran(live, op, attempt)
             self.save(live, step, {"data": op.get("data")}, race)

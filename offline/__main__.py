@@ -13,8 +13,10 @@ ROOT = Path(__file__).parents[1]
 def main() -> int:
     """Do what the command line says. Returns the exit code."""
     # These imports take a moment. They are inside the function so that Ctrl-C ends them as quietly as all the rest.
-    from offline import accounts  # noqa: PLC0415
-
+    try:
+        from offline import accounts  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        sys.exit(f'{error.name} is not installed: pip install "inngest-stand-in[dev]"')
     parser = argparse.ArgumentParser(prog="python -m offline", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     running = verbs.add_parser("dev", help="stand in for the accounts", description=accounts.__doc__)

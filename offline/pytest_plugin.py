@@ -87,6 +87,8 @@ class Clock:
         Raises ValueError for a negative duration, and TimeoutError when an app leaves a request unanswered for 120
         seconds.
         """
+        # What is under way may begin a wait. It begins before the time that is skipped, and not within it.
+        self._server.run(self._server.dev_server.settle())
         self._server.run(self._server.dev_server.advance(timedelta(**duration)))
 
 

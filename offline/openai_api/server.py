@@ -55,24 +55,40 @@ class Question:
 
 def application() -> Starlette:
     """Return the API as an app. What it remembers of conversations ends with it."""
-    conversations: dict[str, list[Object]] = {}
+    api = _Api()
+    return Starlette(
+        routes=[
+            Route("/v1/responses", api.responses, methods=["POST"]),
+            Route("/v1/chat/completions", api.chat_completions, methods=["POST"]),
+            Route("/v1/models", api.models),
+            Route("/{path:path}", api.unknown, methods=["GET", "POST", "DELETE"]),
+        ],
+        exception_handlers={ApiError: _refusal},
+    )
 
-    async def responses(request: Request) -> Response:
+
+class _Api:
+    def __init__(self) -> None:
+        self._conversations: dict[str, list[Object]] = {}
+        """All items of a conversation, by the id of the response with which it ends."""
+
+    async def responses(self, request: Request) -> Response:
         body = await _body(request, "input")
-        earlier = conversations.get(body.get("previous_response_id") or "")
+        earlier = self._conversations.get(body.get("previous_response_id") or "")
         if body.get("previous_response_id") and earlier is None:
             raise ApiError(400, "There is no such response.", "previous_response_not_found")
         question = _question(body, [*(earlier or []), *_items(body["input"])])
         answer = await _ask(question)
         answer_id = f"resp_{uuid4().hex}"
-        conversations[answer_id] = [*question.items, *(item.model_dump(mode="json") for item in answer.output)]
-        if len(conversations) > MAX_REMEMBERED:
-            conversations.pop(next(iter(conversations)))
+        said = [item.model_dump(mode="json") for item in answer.output]
+        self._conversations[answer_id] = [*question.items, *said]
+        if len(self._conversations) > MAX_REMEMBERED:
+            self._conversations.pop(next(iter(self._conversations)))
         if body.get("stream"):
             return StreamingResponse(_response_events(answer, answer_id, body), media_type="text/event-stream")
         return JSONResponse(_response_body(answer, answer_id, body))
 
-    async def chat_completions(request: Request) -> Response:
+    async def chat_completions(self, request: Request) -> Response:
         body = await _body(request, "messages")
         answer = await _ask(_chat_question(body))
         if body.get("stream"):
@@ -81,22 +97,12 @@ def application() -> Starlette:
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
         return JSONResponse(_chat_body(body, "chat.completion", [choice]) | {"usage": _chat_usage(answer)})
 
-    async def models(_: Request) -> Response:
+    async def models(self, _: Request) -> Response:
         model = {"id": GOOD, "object": "model", "created": 0, "owned_by": "offline"}
         return JSONResponse({"object": "list", "data": [model]})
 
-    async def unknown(request: Request) -> Response:
+    async def unknown(self, request: Request) -> Response:
         raise ApiError(404, f"This stand-in for OpenAI's API does not serve {request.url.path}.")
-
-    return Starlette(
-        routes=[
-            Route("/v1/responses", responses, methods=["POST"]),
-            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-            Route("/v1/models", models),
-            Route("/{path:path}", unknown, methods=["GET", "POST", "DELETE"]),
-        ],
-        exception_handlers={ApiError: _refusal},
-    )
 
 
 async def _refusal(_: Request, error: Exception) -> Response:

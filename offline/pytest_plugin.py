@@ -14,6 +14,8 @@ because the SDK's client reads it when it is made. Server and app run in a threa
 be plain functions, whatever plugins for asyncio they use.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import inspect
@@ -26,17 +28,19 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pkgutil import resolve_name
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import pytest
 from _pytest.runner import runtestprotocol
 
-from offline.inngest_server import DevServer
-from offline.inngest_server.core.state import Event, Run
 from offline.processes import free_port
-from offline.serving import AppServer, served
+
+# Each pytest of an environment loads this file. The server takes a second to import, so a fixture does that.
+if TYPE_CHECKING:
+    from offline.inngest_server import DevServer
+    from offline.inngest_server.core.state import Event, Run
+    from offline.serving import AppServer
 
 T = TypeVar("T")
 
@@ -78,7 +82,7 @@ CRASH = pytest.StashKey[Crash]()
 class Clock:
     """The server's clock, which runs by itself and can be moved."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
 
     def advance(self, **duration: float) -> None:
@@ -125,9 +129,9 @@ class Server:
     def runs_of(self, event: Event | str) -> list[Run]:
         """Return the runs that an event, or every event of a name, has started so far, once nothing is under way."""
         self.settle()
-        if isinstance(event, Event):
-            return self.dev_server.state.runs_of_event(event.internal_id)
-        return [run for run in self.dev_server.state.runs.values() if run.event.name == event]
+        if isinstance(event, str):
+            return [run for run in self.dev_server.state.runs.values() if run.event.name == event]
+        return self.dev_server.state.runs_of_event(event.internal_id)
 
     def settle(self) -> None:
         """Wait until nothing is under way and nothing is due now. Raises TimeoutError after 120 seconds."""
@@ -233,6 +237,8 @@ def inngest_loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def inngest_server(request: pytest.FixtureRequest, inngest_loop: asyncio.AbstractEventLoop) -> Iterator[Server]:
     """A server that knows no app yet, for one test."""
+    from offline.inngest_server import DevServer  # noqa: PLC0415
+
     crash = request.node.stash.setdefault(CRASH, Crash())
     dev_server = DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False)
     server = Server(inngest_loop, dev_server, crash)
@@ -248,6 +254,10 @@ def inngest_app(inngest_server: Server) -> Iterator[Callable[..., str]]:
     The app may be given as "module:name" too; `path` is where its functions are served. Raises AssertionError when it
     does not register.
     """
+    import httpx  # noqa: PLC0415
+
+    from offline.serving import served  # noqa: PLC0415
+
     stack = contextlib.AsyncExitStack()
 
     async def serve(app: Any, path: str) -> str:

@@ -1,7 +1,7 @@
 """The stand-in's page: what is registered, what came in and what became of it, for a person with a browser.
 
-A page is rendered here as a whole, from `page/*.html`. A script of a few lines asks for it again and shows what has
-changed. Whatever changes something is a form, and is refused when another site's page has sent it.
+A page is rendered here as a whole, from `page_files/*.html`. A script of a few lines asks for it again and shows what
+has changed. Whatever changes something is a form, and is refused when another site's page has sent it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from offline.inngest_server.core.state import (
 from offline.inngest_server.core.trace import duration_ms
 from offline.inngest_server.service import InvalidEventError, NotFoundError, RunFilter, Service
 
-FOLDER = Path(__file__).with_name("page")
+FOLDER = Path(__file__).with_name("page_files")
 MAX_LISTED = 100
 """Runs or events on one page, the newest."""
 

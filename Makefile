@@ -17,7 +17,7 @@ PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
 
-.PHONY: help demo test pythons torture lint bench dev base checkpoint clean lock install
+.PHONY: help demo test pythons torture lint bench dev base checkpoint wheel clean lock install
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -58,8 +58,11 @@ base: $(INSTALLED) ## write ai-agent-nervous-system-base.zip, the folder that a 
 checkpoint: $(INSTALLED) ## write the state after a Decision: make checkpoint D=3
 	@$(PY) -m offline kit "d$(D)" $(ARGS)
 
+wheel: $(INSTALLED) ## build the stand-ins and the pytest plugin as a package of their own, into dist/
+	@$(PY) $(subst install,wheel,$(PIP_INSTALL)) --no-deps --wheel-dir dist ./offline && ls dist
+
 clean: ## remove everything the other verbs made, the data of `make dev` included
-	@rm -rf $(VENV) .cache .offline .hypothesis checkpoint-d* ai-agent-nervous-system-base.zip
+	@rm -rf $(VENV) .cache .offline .hypothesis dist checkpoint-d* ai-agent-nervous-system-base.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(INSTALLED) ## only install what requirements.lock pins, into .venv

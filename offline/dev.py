@@ -12,13 +12,13 @@ import httpx
 from dotenv import dotenv_values
 
 import db
-from offline.postgres import DEFAULT_DATA_DIR, DEFAULT_PORT, EmbeddedPostgres, PostgresError
+from offline.postgres import DEFAULT_DATA_DIR, EmbeddedPostgres, PostgresError
 from offline.processes import INHERITED, ROOT, Process
 from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
 from refunds import ledger
 
-ENGINE_PORT, APP_PORT, SHELF_PORT = 8288, 8000, 8001
+APP_PORT, SHELF_PORT = 8000, 8001
 LOOK_SECONDS = 0.5
 # A change in one of these files restarts app and shelf. Looking at every file would take long: .venv has thousands.
 ROOMS = ["concepts/**/*.py", "outbound/**/*.py", "refunds/**/*.py", "steps/**/*.py", "web/**/*.py"]
@@ -49,9 +49,8 @@ Ctrl-C stops everything; the data stays in .offline/.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options, which say where each part listens."""
-    ports = {"app": APP_PORT, "engine": ENGINE_PORT, "postgres": DEFAULT_PORT, "shelf": SHELF_PORT}
-    for name, port in ports.items():
+    """Add the options that say where app and shelf listen; `accounts.add_ports` has those of the stand-ins."""
+    for name, port in {"app": APP_PORT, "shelf": SHELF_PORT}.items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="N", help="default: %(default)s")
     parser.add_argument("--no-shelf", dest="shelf_port", action="store_const", const=0, help="leave the shelf out")
 

@@ -12,6 +12,8 @@ import pytest
 
 from offline.processes import free_port
 
+pytest_plugins = ["offline.pytest_plugin", "pytester"]
+
 # Before anything imports the app, which reads its settings once.
 FOREIGN = (
     "OPENAI_API_KEY OPENAI_BASE_URL INNGEST_EVENT_KEY INNGEST_SIGNING_KEY INNGEST_SERVE_ORIGIN ENCRYPTION_KEY"

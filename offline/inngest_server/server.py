@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from .core.state import App
 from .core.sync import Syncer
 from .service import Service
-from .views import graphql, rest_v1, rest_v2, sdk_api, stand_in
+from .views import graphql, page, rest_v1, rest_v2, sdk_api, stand_in
 from .views.connect import Gateway
 from .views.mcp import McpEndpoint
 from .views.realtime import Realtime
@@ -154,6 +154,7 @@ class DevServer(Service):
                 *mcp.routes(),
                 *self.gateway.routes(),
                 *self._realtime.routes(),
+                *page.routes(self),
                 *stand_in.routes(self),
             ],
             lifespan=mcp.lifespan,

@@ -170,6 +170,10 @@ class Service:
         live = self.engine.live.get(run.id)
         return [(name, timer.when) for name, timer in live.timers.items()] if live else []
 
+    def fail_next(self, step: str, times: int = 1) -> None:
+        """Take the next `times` results of the step of this name for failures. Its body has run; it is tried again."""
+        self.engine.executor.to_fail[step] += times
+
     def invoke(
         self,
         app_id: str | None,

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from . import go_json
 from .app_client import AppClient, Reply
 from .clock import Clock
 from .live import Item, LiveRun
@@ -27,6 +29,15 @@ BACKOFF = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0
 
 MAX_JITTER = 30.0
 """Seconds a retry may come later than its backoff; never more than the backoff itself."""
+
+MAX_STEPS = 1_000
+"""Steps of one run, as on the official server."""
+
+MAX_STEP_BYTES = 4 * 1024 * 1024
+"""Bytes of JSON in what one step returns, as https://www.inngest.com/docs/usage-limits/inngest has it."""
+
+MAX_STATE_BYTES = 32 * 1024 * 1024
+"""Bytes of JSON in the results of all of a run's steps together."""
 
 Finish = Callable[[LiveRun, RunStatus, Json, "dict[str, Any] | None"], None]
 """`finish(live, status, output, error)` ends a run."""
@@ -47,6 +58,8 @@ class Executor:
         self.start_delay = 0.0
         """Seconds of real time that a run waits before its first request. It is set while an event comes in over
         HTTP, and 0 otherwise."""
+        self.to_fail: Counter[str] = Counter()
+        """How often the next results of a step, by its name, are taken for failures: see `Service.fail_next`."""
         self.server_steps = ServerSteps(clock, scheduler, client, self.save, self.retry, send)
 
     def start(self, live: LiveRun) -> None:
@@ -195,6 +208,9 @@ class Executor:
         if not fresh:
             self.discover(live, f"redrive-{item.job_id}-{item.generation}")
             return
+        if (problem := self._overflow(live, fresh)) is not None:
+            self._finish(live, RunStatus.FAILED, problem, problem)
+            return
         if len(fresh) > 1:
             # These steps are parallel: the function is called again once all of them have a result.
             live.plan_only = True
@@ -204,9 +220,29 @@ class Executor:
             if live.run.status.ended:
                 return
 
+    def _overflow(self, live: LiveRun, reported: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """Return the error with which a run ends that is too large, in the official server's words, or None."""
+        if len(live.run.memos.keys() | {op["id"] for op in reported}) > MAX_STEPS:
+            message = f"The function run exceeded the step limit of {MAX_STEPS} steps."
+            name = "InngestErrFunctionOverflowed"
+            return {"error": "function has too many steps", "name": name, "message": message}
+        sizes = [len(go_json.dumps(op.get("data"))) for op in reported]
+        if max(sizes) > MAX_STEP_BYTES:
+            return error_of("step output size is greater than the limit")
+        live.state_bytes += sum(sizes)
+        if live.state_bytes > MAX_STATE_BYTES:
+            message = f"The function run exceeded the state size limit of {MAX_STATE_BYTES} bytes."
+            name = "InngestErrStateOverflowed"
+            return {"error": f"{name}: {message}", "name": name, "message": message}
+        return None
+
     def _handle_op(self, item: Item, op: dict[str, Any], reply: Reply, attempt: Attempt) -> None:
         live, code = item.live, op["op"]
         race = item.race or (op.get("opts") or {}).get("parallelMode") == "race"
+        name = str(op.get("displayName"))
+        if code in ("Step", "StepRun") and self.to_fail[name]:
+            self.to_fail[name] -= 1
+            code, op = "StepError", {**op, "error": error_of(f"{name} was made to fail", "MadeToFail")}
         if code in ("Step", "StepRun"):
             step = self._ran(live, op, attempt)
             self.save(live, step, {"data": op.get("data")}, race)

@@ -25,6 +25,8 @@ class LiveRun:
     singleton_key: str | None = None
     request_version: int = -1
     """Which version of the protocol the SDK said it speaks, sent back with every request; -1 until it said so."""
+    state_bytes: int = 0
+    """Bytes of JSON in the step results that were reported so far."""
     plan_only: bool = False
     """True while parallel steps are pending: the SDK must report new steps then instead of running them."""
     pending: set[str] = field(default_factory=set)

@@ -122,6 +122,9 @@ async def receive(event_id: str, email: dict[str, str]) -> None:
 @app.post("/decisions/{event_id}")
 async def decide(event_id: str, decision: dict[str, bool]) -> None:
     """A person's decision: into the ledger first, then the wake-up."""
-    for row in await ledger.of_run(event_id):
-        await ledger.decide(row["id"], row["digest"], approved=decision["approved"], by="grace", key=f"{row['id']}")
+    for _ in await ledger.of_run(event_id):
+        refund = await ledger.oldest_pending(event_id, None)
+        if refund is not None:
+            shown, key = refund["shown"], str(refund["id"])
+            await ledger.decide(refund["id"], shown, approved=decision["approved"], by="grace", key=key)
     await DBOS.send_async(event_id, "decided", DECIDED)

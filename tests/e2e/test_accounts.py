@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.ports import free_port
 
+from offline.processes import free_port
 from tests.e2e.programs import ROOT, left_behind, up_to
 
 pytestmark = pytest.mark.timeout(120)

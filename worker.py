@@ -12,15 +12,14 @@ from pkgutil import resolve_name
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from agents import ModelResponse, MultiProvider, RunConfig, RunContextWrapper, RunHooks, Runner, RunState, function_tool
-from agents.models.interface import Model, ModelProvider
+from agents import MultiProvider, RunConfig, RunContextWrapper, RunHooks, Runner, RunState, function_tool
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.tool_context import ToolContext
-from openai.types.responses import ResponseFunctionToolCall
 
 import db
 import settings
 from refunds import ledger, payments, replies, rules
+from refunds.call_ids import OwnCallIds
 from sandbox import EmptySandbox
 
 MAX_TURNS = 12
@@ -88,28 +87,6 @@ def build_agent() -> SandboxAgent[Ticket]:
         capabilities=[],
         base_instructions="",
     )
-
-
-class OwnCallIds(ModelProvider):
-    """Gives each tool call an id of its own: models reuse and omit ids, and the ledger tells refunds apart by them."""
-
-    def __init__(self, provider: ModelProvider) -> None:
-        self.provider = provider
-
-    def get_model(self, model_name: str | None) -> Model:
-        """The provider's model. What it answers passes through here before the SDK sees it."""
-        model = self.provider.get_model(model_name)
-        ask = model.get_response
-
-        async def get_response(*arguments: Any, **options: Any) -> ModelResponse:
-            response = await ask(*arguments, **options)
-            for item in response.output:
-                if isinstance(item, ResponseFunctionToolCall):
-                    item.call_id = f"call_{uuid4().hex}"
-            return response
-
-        model.get_response = get_response  # type: ignore[method-assign]
-        return model
 
 
 def run_config() -> RunConfig:

@@ -23,6 +23,7 @@ import migrations
 import worker
 from offline.misbehaviour import MISBEHAVIOURS
 from refunds import ledger, payments, replies
+from refunds.call_ids import OwnCallIds
 from steps import saved_state
 from tests.adversary import model
 from tests.ledger import decide
@@ -521,7 +522,7 @@ def test_without_settings_the_models_are_the_sdks_own(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name)
     config = worker.run_config()
     assert config.model is None
-    assert isinstance(config.model_provider, worker.OwnCallIds)
+    assert isinstance(config.model_provider, OwnCallIds)
     assert isinstance(config.model_provider.provider, agents.MultiProvider)
 
 

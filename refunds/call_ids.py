@@ -1,5 +1,6 @@
 """The ledger tells the refunds of a run apart by the ids of the model's tool calls, so these must be unique."""
 
+import copy
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,8 @@ class OwnCallIds(ModelProvider):
 
     def get_model(self, model_name: str | None) -> Model:
         """The provider's model. What it answers passes through here before the SDK sees it."""
-        model = self.provider.get_model(model_name)
+        # A copy, because some providers hand out the same object again: it would be wrapped once more by every run.
+        model = copy.copy(self.provider.get_model(model_name))
         ask = model.get_response
 
         async def get_response(*arguments: Any, **options: Any) -> ModelResponse:

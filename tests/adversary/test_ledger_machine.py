@@ -24,7 +24,7 @@ from tests.adversary.ledger_model import (
     TimePasses,
 )
 from tests.adversary.profile import PROFILE, SEED
-from tests.ledger import rewrite
+from tests.ledger import forget_everything
 
 runs, ids, orders = (st.sampled_from(names) for names in (["run-1", "run-2"], ["a", "b"], ["A-1", "A-1", "B-2"]))
 cents = st.sampled_from([4900, 4900, 4900, 1])
@@ -60,7 +60,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = Ledger()
         self.provider = Provider()
         providers.PROVIDERS["ledger"] = self.provider
-        self.loop.run_until_complete(rewrite("truncate audit_log, refunds, refund_history restart identity"))
+        self.loop.run_until_complete(forget_everything())
 
     @rule(order=orders, amount=cents, tries=st.lists(issues | st.builds(FinishPayments, moods), max_size=2))
     def refund(self, order: str, amount: int, tries: list[Operation]) -> None:

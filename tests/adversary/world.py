@@ -15,7 +15,7 @@ from refunds.rules import AMOUNT_MAX_CENTS
 from tests.adversary.drawn import CUSTOMERS, PROMISES, Act, Misdeed
 from tests.adversary.model import Script
 from tests.durable.driver import Engine
-from tests.ledger import decide, rewrite, shown
+from tests.ledger import decide, forget_everything, shown
 
 WRONG = "0" * 64
 FACTS = ("customer_id", "order_id", "amount_cents", "reason")
@@ -28,7 +28,7 @@ def secrets_of(customer_id: str) -> tuple[str, str]:
 
 async def begin() -> None:
     """An empty trail, but for one paid order of each customer that nobody else may hear of (run "before")."""
-    await rewrite("truncate audit_log, refunds, refund_history restart identity")
+    await forget_everything()
     for number, customer_id in enumerate(CUSTOMERS, 1):
         address, order_id = secrets_of(customer_id)
         await db.fetch("update customers set email = $2 where id = $1 returning id", customer_id, address)

@@ -14,9 +14,12 @@ def answered() -> list[str]:
 
 
 async def write(shelf: Shelf, *customers: str, event: str = "concepts/priority.email") -> None:
-    """Each writes one email; the tier is the name up to the dash."""
+    """Each writes one email, and each is queued; the tier is the name up to the dash."""
+    queued = len(shelf.stand_in.state.runs) if shelf.stand_in else 0
     for customer in customers:
         await shelf.send(event, {"tenant_id": customer, "tier_priority": PRIORITY[customer.split("-")[0]]})
+    if stand_in := shelf.stand_in:
+        await shelf.until(lambda: len(stand_in.state.runs) == queued + len(customers), "every email's run is queued")
 
 
 async def keep_the_desk_busy(shelf: Shelf) -> None:

@@ -22,7 +22,7 @@ from refunds import ledger, replies
 from steps import approval, failures
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.durable.saved_states.record import CURRENT, FOLDER
-from tests.ledger import decide, rewrite
+from tests.ledger import decide, forget_everything
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
 ISSUED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
@@ -338,7 +338,7 @@ async def test_whatever_is_wrong_with_a_state_money_moves_only_as_approved(
     place: tuple[Any, ...], value: Any, yes: bool, database: None
 ) -> None:
     """Without an engine: the step itself, on a state with one thing in it changed."""
-    await rewrite("truncate refunds, refund_history, audit_log restart identity")
+    await forget_everything()
     ticket = worker.Ticket(customer_id="cust_002", run_id="run-1")
     await approval.notify_reviewer(ticket, "event-1", RECORDED["asked"], 0)
     assert await decide(1, approved=yes, by="ada") is None

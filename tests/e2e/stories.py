@@ -137,7 +137,8 @@ async def twice(stage: Stage) -> None:
     for number in (1, 2):
         event_id = await stage.engine.email(DOUBLE)
         await stage.until(unsettled, 1)
-        await stage.engine.decide(approved=True, request_id=event_id)
+        # The second yes counts because it says that it is for an order that was paid.
+        await stage.engine.decide(approved=True, request_id=event_id, also_paid=number == 2)
         await stage.until(sent, number)
 
 
@@ -145,10 +146,10 @@ async def sent() -> int:
     return (await actions()).get("message_sent", 0)
 
 
-@story("rule-based:greedy")
+@story("rule-based:negative")
 async def impossible(stage: Stage) -> None:
     await stage.engine.email(DOUBLE)
-    await stage.until(actions, {"message_received": 1, "refund_blocked": 3, "run_failed": 1})
+    await stage.until(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
 
 
 @story()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import db
 from refunds import ledger, payments, providers
 from tests.fake_stripe import KEY, FakeStripe, serve
-from tests.ledger import approve_unseen, decide, rewrite
+from tests.ledger import approve_unseen, decide, forget_everything, rewrite
 
 REASON = "Duplicate charge"
 IMPATIENCE_SECONDS = 0.8
@@ -582,7 +582,7 @@ MISFORTUNE = st.sampled_from(["", *(trouble for trouble in OPEN if not trouble.s
 async def test_whatever_goes_wrong_however_often_an_order_is_paid_once(
     searches: list[str], lists: list[str], creates: list[str], days: set[int], at_once: list[str], account: FakeStripe
 ) -> None:
-    await rewrite("truncate refunds, refund_history, audit_log restart identity")
+    await forget_everything()
     account.refunds.clear()
     account.a_day_passes()
     account.trouble |= {"search": searches.copy(), "list": lists.copy(), "create": creates.copy()}

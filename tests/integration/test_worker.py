@@ -22,6 +22,7 @@ import db
 import migrations
 import worker
 from offline.misbehaviour import MISBEHAVIOURS
+from offline.model import RuleBasedProvider
 from refunds import ledger, payments, replies
 from refunds.call_ids import OwnCallIds
 from steps import saved_state
@@ -593,3 +594,14 @@ def test_the_command_line_fails_with_one_line(
     assert ended.value.code.startswith(error)
     assert "\n" not in ended.value.code
     assert "s3cr3t" not in ended.value.code
+
+
+def test_a_provider_that_hands_out_one_model_finds_it_as_it_was() -> None:
+    """Otherwise each run would wrap it once more, and after a thousand emails no call would come through."""
+    provider = RuleBasedProvider()
+    model = provider.get_model("rule-based")
+    before = model.get_response
+    for _ in range(3):
+        assert OwnCallIds(provider).get_model("rule-based") is not model
+    assert model.get_response == before
+    assert provider.get_model("rule-based").get_response == before

@@ -240,11 +240,9 @@ async def test_a_health_check_gets_one_sentence_and_no_tool_call() -> None:
     assert result.final_output.count("!") + result.final_output.count(".") == 1
 
 
-async def test_the_same_email_gets_the_same_call_ids_and_calls_of_one_run_differ() -> None:
-    runs = [await run(Desk(), DUPLICATE) for _ in range(2)]
-    ids = [[item.call_id for item in result.interruptions] for result in runs]
-    assert ids[0] == ids[1]
-    calls = [item.call_id for item in runs[0].new_items if item.type == "tool_call_item"]
+async def test_the_calls_of_one_run_differ() -> None:
+    result = await run(Desk(), DUPLICATE)
+    calls = [item.call_id for item in result.new_items if item.type == "tool_call_item"]
     assert len(set(calls)) == len(calls) == 2
 
 

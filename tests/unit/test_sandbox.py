@@ -20,7 +20,7 @@ from agents.sandbox.snapshot import NoopSnapshotSpec
 import db
 import worker
 from offline.model import RuleBasedModel
-from refunds import ledger, payments
+from refunds import ledger, payments, replies
 from sandbox import EmptySandbox
 from steps import saved_state
 
@@ -107,7 +107,12 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(db, "get_customer", customer)
     monkeypatch.setattr(ledger, "of_customer", none)
     monkeypatch.setattr(ledger, "of_run", none)
+
+    async def as_written(reply: str, *_: Any) -> str:
+        return reply
+
     monkeypatch.setattr(payments, "issue", issue)
+    monkeypatch.setattr(replies, "with_facts", as_written)
     return tmp_path
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_project import MODULES
+from tests.unit.test_project import MODULES, imports
 
 ENGINE = Path("offline/inngest_server")
 
@@ -18,17 +18,7 @@ def file_of(name: str) -> Path | None:
 
 def imported(path: Path) -> set[Path]:
     """The project's files that a file imports, those for type checking and those inside functions included."""
-    names: set[str] = set()
-    for node in ast.walk(MODULES[path]):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            package = ".".join(path.parts[: len(path.parts) - node.level]) if node.level else ""
-            module = ".".join(part for part in (package, node.module) if part)
-            for alias in node.names:
-                submodule = f"{module}.{alias.name}"
-                names.add(submodule if file_of(submodule) else module)
-    return {file for name in names if (file := file_of(name)) is not None}
+    return {file for name in imports(path) if (file := file_of(name)) is not None}
 
 
 def reached(path: Path) -> set[Path]:

@@ -458,4 +458,5 @@ async def test_detail_that_is_no_json_to_python_is_shown_as_it_is(visitor: httpx
     await db.fetch("insert into audit_log (action, key, run_id, detail) values ('run_failed', 'k', 'r', $1)", deep)
     answer = await visitor.get("/approvals/audit/1")
     assert answer.status_code == 200
-    assert "[[[" in answer.text
+    # How deep Python reads is a setting that other tests' libraries raise: the page shows every bracket either way.
+    assert answer.text.count("[") >= 3000

@@ -22,9 +22,14 @@ import settings
 T = TypeVar("T")
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 AuditAction = Literal[
     "message_received", "message_sent", "refund_issued", "refund_blocked", "health_check", "run_failed"
 ]
+RECORD = """
+    insert into audit_log (action, key, run_id, customer_id, detail) values ($1, $2, $3, $4, $5)
+    on conflict (key) do nothing
+"""
 # asyncpg would hand these options of libpq to the server, which refuses them as unknown settings.
 LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}
 # What a suspended Neon compute, a restarted server or a cut network looks like from here. InternalClientError comes
@@ -47,6 +52,11 @@ def database_url() -> str:
     return urlunsplit(url._replace(query=urlencode(options)))
 
 
+def behind_pgbouncer() -> bool:
+    """Whether the database is reached through Neon's pooler: PgBouncer, which forgets what was prepared before."""
+    return "-pooler." in (urlsplit(settings.database_url()).hostname or "")
+
+
 async def pool() -> Pool:
     """The pool of this process and event loop, made on first use.
 
@@ -56,18 +66,20 @@ async def pool() -> Pool:
     loop = asyncio.get_running_loop()
     async with _locks.setdefault(loop, asyncio.Lock()):
         if loop not in _pools:
-            url = database_url()
-            # PgBouncer in transaction mode, which Neon's pooler is, forgets prepared statements between transactions.
-            cached_statements = 0 if "-pooler." in (urlsplit(url).hostname or "") else 100
             _pools[loop] = await asyncpg.create_pool(
-                url,
+                database_url(),
                 min_size=0,
                 max_size=settings.db_pool_max(),
                 timeout=10,
                 command_timeout=15,
-                statement_cache_size=cached_statements,
+                statement_cache_size=0 if behind_pgbouncer() else 100,
+                reset=_leave_as_it_is,
             )
     return _pools[loop]
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """Instead of asyncpg's reset, which costs a trip: nothing here sets what outlives its transaction."""
 
 
 async def close() -> None:
@@ -78,28 +90,39 @@ async def close() -> None:
             await asyncio.wait_for(opened.close(), 5)
 
 
-async def transaction(work: Callable[[Connection], Awaitable[T]]) -> T:
+async def transaction(work: Work[T]) -> T:
     """Run `work` in one transaction, and once more on a fresh connection if the server dropped the first.
 
     `work` must be safe to repeat, because a connection can be lost after the commit and before its answer.
     Raises what the second try raises.
     """
-    connections = await pool()
-    try:
-        return await _transaction(connections, work)
-    except DROPPED:
-        await connections.expire_connections()
-        return await _transaction(connections, work)
-
-
-async def _transaction(connections: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
-    async with connections.acquire() as connection, connection.transaction():
-        return await work(connection)
+    return await _again_if_dropped(work, begin=True)
 
 
 async def fetch(query: str, *arguments: object) -> list[dict[str, Any]]:
-    """All rows of one statement that is safe to repeat."""
-    return [dict(row) for row in await transaction(lambda connection: connection.fetch(query, *arguments))]
+    """All rows of one statement that is safe to repeat. It takes one trip to the server, without begin and commit.
+
+    Only through PgBouncer are these needed: they keep preparing and executing the statement on one connection.
+    """
+    rows = await _again_if_dropped(lambda connection: connection.fetch(query, *arguments), begin=behind_pgbouncer())
+    return [dict(row) for row in rows]
+
+
+async def _again_if_dropped(work: Work[T], begin: bool) -> T:
+    connections = await pool()
+    try:
+        return await _once(connections, work, begin)
+    except DROPPED:
+        await connections.expire_connections()
+        return await _once(connections, work, begin)
+
+
+async def _once(connections: Pool, work: Work[T], begin: bool) -> T:
+    async with connections.acquire() as connection:
+        if not begin:
+            return await work(connection)
+        async with connection.transaction():
+            return await work(connection)
 
 
 async def load_customers(*tiers: str) -> list[dict[str, Any]]:
@@ -120,21 +143,20 @@ async def record(action: AuditAction, run_id: str, step_id: str, customer_id: st
 
     Raises ValueError for an action outside the closed set, before the database is asked.
     """
-    await transaction(lambda connection: record_in(connection, action, run_id, step_id, customer_id, **detail))
+    await fetch(RECORD, *_audit_row(action, run_id, step_id, customer_id, detail))
 
 
 async def record_in(
     connection: Connection, action: AuditAction, run_id: str, step_id: str, customer_id: str | None, **detail: Any
 ) -> None:
     """Do what `record` does as a part of the caller's transaction."""
+    await connection.execute(RECORD, *_audit_row(action, run_id, step_id, customer_id, detail))
+
+
+def _audit_row(action: str, run_id: str, step_id: str, customer_id: str | None, detail: dict[str, Any]) -> Any:
     if action not in get_args(AuditAction):
         raise ValueError(f"{action!r} is not an audit action; the actions are {', '.join(get_args(AuditAction))}")
-    await connection.execute(
-        "insert into audit_log (action, key, run_id, customer_id, detail) values ($1, $2, $3, $4, $5)"
-        " on conflict (key) do nothing",
-        *clean([action, f"{run_id}:{step_id}", run_id, customer_id]),
-        json.dumps(clean(detail)),
-    )
+    return clean([action, f"{run_id}:{step_id}", run_id, customer_id, json.dumps(clean(detail))])
 
 
 def clean(value: Any) -> Any:

@@ -27,7 +27,7 @@ from offline.postgres import PostgresError
 from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
 
-THREE_STEPS, EMAILS, APPROVALS, WARM_UP = 500, 200, 30, 20
+EMAILS, APPROVALS, WARM_UP = 200, 30, 20
 BATCH = 100
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
@@ -63,27 +63,26 @@ class Bench:
         self.engine = engine
         self.records = records
 
-    async def three_steps(self, runs: int) -> Load:
-        """Measure runs of three steps that do nothing."""
+    async def floor(self, runs: int) -> Load:
+        """Measure the floor: what the two SDKs alone cost for the same emails."""
 
         async def finished() -> int:
             return int((await self.stack.http.get(f"{self.stack.app_url}/bench/finished")).text)
 
-        return await self._load([Event("bench/three-steps", {}) for _ in range(runs)], finished)
+        return await self._load(await self._plain_emails("bench/floor", runs), finished)
 
     async def emails(self, runs: int) -> Load:
         """Measure plain emails from all customers, until they are answered."""
-        customers = await self.records.customers()
-        written = [emails.BURST[number % len(emails.BURST)] for number in range(runs)]
 
         async def answered() -> int:
             return (await self.records.actions(0))["message_sent"]
 
-        events = [
-            Event("customer/email.received", {"customer_id": customers[email.customer], "email_text": email.text})
-            for email in written
-        ]
-        return await self._load(events, answered)
+        return await self._load(await self._plain_emails("customer/email.received", runs), answered)
+
+    async def _plain_emails(self, name: str, runs: int) -> list[Event]:
+        customers = await self.records.customers()
+        written = [emails.BURST[number % len(emails.BURST)] for number in range(runs)]
+        return [Event(name, {"customer_id": customers[email.customer], "email_text": email.text}) for email in written]
 
     async def approvals(self, runs: int) -> list[float]:
         """Measure the seconds from an approval event to the issued refund in the ledger, one refund after the other."""
@@ -154,9 +153,9 @@ async def _run(options: argparse.Namespace) -> None:
         (await stack.http.put(f"{stack.app_url}/api/bench")).raise_for_status()
         bench = Bench(stack, Engine(stack.engine_url, stack.http), records)
         console.print("Measuring ...")
-        await bench.three_steps(WARM_UP)
+        await bench.floor(WARM_UP)
         await bench.emails(WARM_UP)
-        steps = await bench.three_steps(THREE_STEPS // share)
+        steps = await bench.floor(EMAILS // share)
         answered = await bench.emails(EMAILS // share)
         took = sorted(await bench.approvals(APPROVALS // share))
         records.close()
@@ -168,7 +167,7 @@ def _print(console: Console, engine: str, steps: Load, answered: Load, took: lis
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for heading in ("", "Throughput", "The app's CPU time"):
         table.add_column(heading)
-    table.add_row(f"{steps.runs} runs of three steps that do nothing", steps.rate, f"{steps.cost} per run")
+    table.add_row(f"{steps.runs} runs of the floor: three steps and a plain agent", steps.rate, f"{steps.cost} per run")
     table.add_row(f"{answered.runs} emails received, read and answered", answered.rate, f"{answered.cost} per email")
     console.print("", table)
     approvals = (

@@ -43,10 +43,13 @@ async def send_once(
 
     `mail_key` and `received` are the `key` and `received` of `reply`, `detail` goes into the row. Raises UnsentError.
     """
-    if await db.fetch("select from audit_log where key = $1", db.clean(f"{run_id}:{step_id}")):
+    [found] = await db.fetch(
+        "select exists (select from audit_log where key = $1) as sent, (select email from customers where id = $2)",
+        *db.clean([f"{run_id}:{step_id}", customer_id]),
+    )
+    if found["sent"]:
         return
-    customer = await db.get_customer(customer_id) or {"email": ""}
-    delivery = await reply(mail_key, customer["email"], db.clean(text), received)
+    delivery = await reply(mail_key, found["email"] or "", db.clean(text), received)
     # If the process dies between these two lines, the reply is sent again, with the same Message-ID.
     await db.record("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
 

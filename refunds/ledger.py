@@ -43,21 +43,21 @@ async def open_requests(run_id: str, request_id: str, customer_id: str, asked: l
 
     Each of `asked` has call_id, order_id, amount_cents (above 0) and reason.
     """
-
-    async def work(connection: Connection) -> None:
-        for refund in asked:
-            facts = clean([customer_id, refund["order_id"], refund["amount_cents"], refund["reason"]])
-            await connection.execute(
-                "insert into refunds"
-                " (run_id, request_id, call_id, customer_id, order_id, amount_cents, reason, digest, expires_at)"
-                " values ($1, $2, $3, $4, $5, $6, $7, $8, now() + $9) on conflict (run_id, call_id) do nothing",
-                *clean([run_id, request_id, refund["call_id"]]),
-                *facts,
-                digest(*facts),
-                WINDOW,
-            )
-
-    await transaction(work)
+    rows = []
+    for refund in asked:
+        facts = clean({name: refund[name] for name in ("order_id", "amount_cents", "reason")})
+        of_facts = digest(clean(customer_id), *facts.values())
+        rows.append(facts | {"call_id": clean(refund["call_id"]), "digest": of_facts})
+    await fetch(
+        "insert into refunds"
+        " (run_id, request_id, customer_id, expires_at, call_id, order_id, amount_cents, reason, digest)"
+        " select $1, $2, $3, now() + $4::interval, asked.* from jsonb_to_recordset($5::jsonb)"
+        " as asked (call_id text, order_id text, amount_cents bigint, reason text, digest text)"
+        " on conflict (run_id, call_id) do nothing",
+        *clean([run_id, request_id, customer_id]),
+        WINDOW,
+        json.dumps(rows),
+    )
 
 
 async def decide(
@@ -222,16 +222,15 @@ async def block_the_rest(run_id: str, why: str, *, pending: bool = False, calls:
     rejected or expired one explains itself. A payment that was begun stays open: only the provider knows how it ended,
     and `payments.finish_payments` asks.
     """
+    those = (
+        "select * from refunds where run_id = $1 and settled_at is null and payment_started_at is null"
+        " and (decision is not null or $2) and (call_id = any($3) or $3 is null)"
+    )
+    if not await fetch(those, run_id, pending, clean(calls)):
+        return
 
     async def work(connection: Connection) -> None:
-        rows = await connection.fetch(
-            "select * from refunds where run_id = $1 and settled_at is null and payment_started_at is null"
-            " and (decision is not null or $2) and (call_id = any($3) or $3 is null) order by id for update",
-            run_id,
-            pending,
-            clean(calls),
-        )
-        for row in rows:
+        for row in await connection.fetch(f"{those} order by id for update", run_id, pending, clean(calls)):
             if row["status"] in {"rejected", "expired"}:
                 await block(connection, row, row["decision_note"] or row["status"])
             else:

@@ -84,11 +84,13 @@ def _unknown_to_the_approver(row: dict[str, Any], refunds: list[dict[str, Any]])
 
 async def _settle(connection: Connection, row: asyncpg.Record, reference: str) -> dict[str, Any]:
     """Write that the provider paid."""
-    status = await _locked_status(connection, row)
-    if status == "approved":
-        await connection.execute(
-            "update refunds set status = 'issued', settled_at = now(), outcome = $2 where id = $1", row["id"], reference
-        )
+    settled = await connection.fetchval(
+        "update refunds set status = 'issued', settled_at = now(), outcome = $2 where id = $1 and status = 'approved'"
+        " returning id",
+        row["id"],
+        reference,
+    )
+    if settled is not None:
         await record_in(
             connection,
             "refund_issued",
@@ -102,7 +104,7 @@ async def _settle(connection: Connection, row: asyncpg.Record, reference: str) -
             also_paid=row["also_paid"],
             reference=reference,
         )
-    elif status != "issued":
+    elif (status := await _locked_status(connection, row)) != "issued":
         raise RuntimeError(f"refund {row['id']} was paid ({reference}) while the ledger came to say {status}")
     return _issued(row)
 

@@ -10,7 +10,6 @@ import unicodedata
 from typing import Any
 
 from db import fetch
-from refunds import ledger
 from refunds.lookalikes import fold, visible
 
 HEADING = "What our records say about refunds:"
@@ -62,18 +61,18 @@ async def with_facts(reply: str, email: str, run_id: str, customer_id: str) -> s
 
     `email` is what the reply answers, as far as it is known.
     """
-    rows = await ledger.of_run(run_id)
-    refused = await _refused(run_id)
-    if not rows and not refused and not may_be_about_money(reply) and not may_be_about_money(email):
+    refunds = await _of_the_run_or_issued(run_id, customer_id)
+    facts = [_fact(row) for row in refunds if row["run_id"] == run_id]
+    if await _refused(run_id):
+        facts.append("Not made: a refund that could not be asked for.")
+    if not facts and not may_be_about_money(reply) and not may_be_about_money(email):
         return reply
-    facts = [_fact(row) for row in rows] + ["Not made: a refund that could not be asked for."] * bool(refused)
     if not facts:
         facts = ["No refund was made or asked for in reply to this message."]
-    issued = {row["id"] for row in rows if row["status"] == "issued"}
     facts += [
         f"Made earlier: {_what(row)}, on {row['settled_at']:%Y-%m-%d}."
-        for row in await _issued_to(customer_id)
-        if row["id"] not in issued
+        for row in reversed(refunds)
+        if row["run_id"] != run_id
     ]
     return "\n".join([reply.rstrip(), "", HEADING, *(f"- {fact}" for fact in facts)])
 
@@ -93,16 +92,22 @@ def _what(row: dict[str, Any]) -> str:
     return f"refund of ${cents // 100:,}.{cents % 100:02} for order {visible(row['order_id'])}"
 
 
-async def _refused(run_id: str) -> list[dict[str, Any]]:
-    """The audit rows of what the run asked for and no person was asked about; `worker.run` writes them."""
+async def _of_the_run_or_issued(run_id: str, customer_id: str) -> list[dict[str, Any]]:
+    """The refunds that the run asked for, and the last ones that the customer was given otherwise, the oldest first."""
     return await fetch(
-        "select from audit_log where run_id = $1 and starts_with(key, $2)", run_id, f"{run_id}:refuse_refund:"
-    )
-
-
-async def _issued_to(customer_id: str) -> list[dict[str, Any]]:
-    return await fetch(
-        "select * from refunds where customer_id = $1 and status = 'issued' order by id desc limit $2",
+        "(select * from refunds where run_id = $1) union all (select * from refunds"
+        " where customer_id = $2 and status = 'issued' and run_id <> $1 order by id desc limit $3) order by id",
+        run_id,
         customer_id,
         EARLIER_MAX,
     )
+
+
+async def _refused(run_id: str) -> bool:
+    """Whether the run asked for something that no person was asked about; `worker.run` writes a row for each."""
+    [found] = await fetch(
+        "select exists (select from audit_log where run_id = $1 and starts_with(key, $2)) as refused",
+        run_id,
+        f"{run_id}:refuse_refund:",
+    )
+    return bool(found["refused"])

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from multiprocessing import parent_process
 from pathlib import Path
@@ -48,21 +47,22 @@ class Points:
 
 
 def watch_transactions(points: Points) -> None:
-    """Make every transaction of the app pass three points."""
-    original = db._transaction
+    """Make every transaction of the app pass three points, and every statement that is none of one two."""
+    original = db._once
 
-    async def watched(connections: db.Pool, work: Callable[[db.Connection], Awaitable[db.T]]) -> db.T:
+    async def watched(connections: db.Pool, work: db.Work[db.T], begin: bool) -> db.T:
         async def then_commit(connection: db.Connection) -> db.T:
             result = await work(connection)
-            points.passed("transaction is about to commit")
+            if begin:
+                points.passed("transaction is about to commit")
             return result
 
         points.passed("transaction begins")
-        result = await original(connections, then_commit)
+        result = await original(connections, then_commit, begin)
         points.passed("transaction has committed")
         return result
 
-    db._transaction = watched
+    db._once = watched
 
 
 def watch_calls(app: ASGIApp, points: Points) -> ASGIApp:

@@ -411,14 +411,14 @@ async def test_the_first_connection_that_went_silent_costs_a_timeout_and_the_oth
     network: Network, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = 0
-    once = db._transaction
+    once = db._once
 
     async def counted(*arguments: Any) -> Any:
         nonlocal tries
         tries += 1
         return await once(*arguments)
 
-    monkeypatch.setattr(db, "_transaction", counted)
+    monkeypatch.setattr(db, "_once", counted)
     await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(5)))
     assert (tries, len(network.connected)) == (5, 5)
     network.cut()
@@ -534,13 +534,13 @@ async def test_an_action_outside_the_closed_set_raises_before_the_database_is_as
     pools: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executed: list[str] = []
-    execute = asyncpg.Connection.execute
+    fetch = asyncpg.Connection.fetch
 
     async def noted(self: Any, query: str, *arguments: Any, **options: Any) -> Any:
         executed.append(query)
-        return await execute(self, query, *arguments, **options)
+        return await fetch(self, query, *arguments, **options)
 
-    monkeypatch.setattr(asyncpg.Connection, "execute", noted)
+    monkeypatch.setattr(asyncpg.Connection, "fetch", noted)
     with pytest.raises(ValueError, match=r"'message_lost' is not an audit action; the actions are message_received, "):
         await db.record("message_lost", "run", "step", "cust_001")  # type: ignore[arg-type]
     assert [query for query in executed if "insert" in query] == []

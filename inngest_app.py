@@ -105,22 +105,25 @@ functions: list[inngest.Function[Any]] = [handle_customer_email]
 
 
 # region D3: the daily health check
+EVENTS_AT_ONCE = 5000  # The engine takes no more in one request.
+
+
 @client.create_function(fn_id="daily-health-check", trigger=inngest.TriggerCron(cron="0 9 * * *"))
 async def daily_health_check(ctx: inngest.Context) -> int:
     """Every morning: one event, and so one run, for each customer whose tier includes a health check."""
     customers = await ctx.step.run("load-eligible-customers", health_check.load_eligible_customers)
-    checks = [
-        inngest.Event(
-            name="customer/health_check.requested",
-            # The event id of a scheduled run is its tick: a tick that is delivered twice sends the same events.
-            id=f"health-check-{customer_id}-{ctx.event.id}",
-            data={"customer_id": customer_id},
-        )
-        for customer_id in customers
-    ]
-    if checks:
+    for start in range(0, len(customers), EVENTS_AT_ONCE):
+        checks = [
+            inngest.Event(
+                name="customer/health_check.requested",
+                # The event id of a scheduled run is its tick: a tick that is delivered twice sends the same events.
+                id=f"health-check-{customer_id}-{ctx.event.id}",
+                data={"customer_id": customer_id},
+            )
+            for customer_id in customers[start : start + EVENTS_AT_ONCE]
+        ]
         await ctx.step.send_event("fan-out-health-checks", checks)
-    return len(checks)
+    return len(customers)
 
 
 @client.create_function(

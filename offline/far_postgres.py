@@ -18,6 +18,7 @@ class FarPostgres:
         self.seconds = 0.0
         self._near = urlsplit(url)
         self._server: asyncio.Server
+        self._served: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -25,6 +26,9 @@ class FarPostgres:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for to_client in self._served.values():
+            to_client.transport.abort()
+        await asyncio.gather(*self._served)
 
     @property
     def url(self) -> str:
@@ -34,6 +38,17 @@ class FarPostgres:
         return urlunsplit(self._near._replace(netloc=f"{login}@127.0.0.1:{port}"))
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._served[task] = to_client
+        try:
+            await self._pass_on(client, to_client)
+        except OSError:
+            to_client.close()
+        finally:
+            del self._served[task]
+
+    async def _pass_on(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_connection(self._near.hostname, self._near.port)
         answered = True
 
@@ -56,6 +71,5 @@ class FarPostgres:
 
         try:
             await asyncio.gather(ask(), answer())
-        except OSError:
+        finally:
             to_server.close()
-            to_client.close()

@@ -67,9 +67,10 @@ class Process:
             os.killpg(self.pid, number)
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the process has used so far, user and system together."""
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
+        """Return the processor time that the process and its children have used so far, user and system together."""
+        process = psutil.Process(self.pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
 
     def tail(self, lines: int = 12) -> str:
         """Return the last lines that the process has printed."""

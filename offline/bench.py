@@ -31,7 +31,7 @@ from offline.postgres import PostgresError
 from offline.signals import end_on_signals
 from offline.stack import RULE_BASED, Stack, StackError
 
-EMAILS, ROUNDS, APPROVALS, WARM_UP, COUNTED = 100, 4, 30, 20, 10
+EMAILS, ROUNDS, APPROVALS, WARM_UP, COUNTED = 100, 5, 30, 20, 10
 BATCH = 100
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
@@ -88,10 +88,10 @@ class Bench:
         written = [emails.BURST[number % len(emails.BURST)] for number in range(runs)]
         return [Event(name, {"customer_id": customers[email.customer], "email_text": email.text}) for email in written]
 
-    async def one_by_one(self, events: list[Event]) -> list[float]:
+    async def one_by_one(self, runs: int) -> list[float]:
         """Measure the seconds from an email's event to its `message_sent` row, one email after the other."""
         took = []
-        for event in events:
+        for event in await self._plain_emails("customer/email.received", runs):
             before, started = await self._answered(), time.perf_counter()
             await self.engine.send(event)
             await self._until(self._answered, before + 1, pause=0.001)
@@ -125,20 +125,19 @@ class Bench:
         await self._until(self._answered, answered + runs)
         return took
 
-    async def trips(self, far: FarPostgres) -> dict[str, float]:
+    async def trips(self, far: FarPostgres, runs: int) -> dict[str, float]:
         """Count the trips to the database per plain email, and per refund from its email to its reply.
 
         The refund's are counted with the decision, which in dev mode the run itself records.
         """
-        plain = await self._plain_emails("customer/email.received", COUNTED)
         # On the first use of a connection statements are prepared, which takes a trip each.
-        await self.one_by_one(plain)
-        await self.approvals(COUNTED)
+        await self.one_by_one(runs)
+        await self.approvals(runs)
         before = far.trips
-        await self.one_by_one(await self._plain_emails("customer/email.received", COUNTED))
+        await self.one_by_one(runs)
         between = far.trips
-        await self.approvals(COUNTED)
-        return {"trips_per_email": (between - before) / COUNTED, "trips_per_refund": (far.trips - between) / COUNTED}
+        await self.approvals(runs)
+        return {"trips_per_email": (between - before) / runs, "trips_per_refund": (far.trips - between) / runs}
 
     async def together(self, number: int) -> tuple[float, float]:
         """Send so many emails at once; the processor milliseconds of each, and the seconds until 95 % are answered."""
@@ -214,16 +213,17 @@ async def _costs(console: Console, bench: Bench, share: int) -> dict[str, float]
     """Measure and print what an email costs; the figures that do not depend on the machine."""
     stack = bench.stack
     (await stack.http.put(f"{stack.app_url}/api/bench")).raise_for_status()
-    await bench.floor(WARM_UP)
-    await bench.emails(WARM_UP)
-    rounds = [(await bench.floor(EMAILS // share), await bench.emails(EMAILS // share)) for _ in range(ROUNDS)]
+    plain, counted = EMAILS // share, COUNTED // share
+    await bench.floor(plain // 2)
+    await bench.emails(plain // 2)
+    rounds = [(await bench.floor(plain), await bench.emails(plain)) for _ in range(max(ROUNDS // share, 1))]
     floor, answered = min(floor.milliseconds for floor, _ in rounds), min(email.milliseconds for _, email in rounds)
     took = sorted(await bench.approvals(APPROVALS // share))
     async with FarPostgres(stack.postgres.url) as far:
         await stack.restart_app(DATABASE_URL=far.url)
-        measured = {"email_to_floor": round(answered / floor, 2)} | await bench.trips(far)
+        measured = {"email_to_floor": round(answered / floor, 2)} | await bench.trips(far, counted)
         far.seconds = FAR_SECONDS
-        slow = await bench.one_by_one(await bench._plain_emails("customer/email.received", COUNTED))
+        slow = await bench.one_by_one(counted)
     rate = max(email.runs / email.seconds for _, email in rounds)
     console.print(
         f"An email received, read and answered: {answered:.1f} ms of the app's processor time, {rate:.0f} per second.",

@@ -126,6 +126,10 @@ class Engine:
         runs = await self._pages("list_function_runs", appId=function.app, functionId=function.id, limit=100)
         return [_run(item) for item in runs]
 
+    async def rerun(self, run_id: str) -> None:
+        """Start the run's function again with the same event, as a new run."""
+        await self.ask("rerun", runId=run_id)
+
     async def steps(self, run_id: str) -> list[Step]:
         """The steps of a run that have begun, with their attempts and what they returned."""
         answer = await self.ask("get_run_trace", runId=run_id, includeOutput=True)

@@ -45,6 +45,7 @@ FAULTS = {
     "typo": ("D2", "concepts/webhooks.py", "typo"),
     "row_outside_a_step": ("D2", "concepts/memoization.py", "outside a step"),
     "random_event_ids": ("D3", "concepts/idempotency.py", "not made of the customer"),
+    "run_id_in_event_ids": ("D3", "concepts/idempotency.py", "the run's id"),
     "sent_between_steps": ("D3", "concepts/memoization.py", "client.send between"),
     "high_limits": ("D4", "concepts/flow_control.py", "above the course's"),
     "waits_for_weeks": ("D5", "concepts/sleep_and_wait.py", "longer than four hours"),

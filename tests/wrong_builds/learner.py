@@ -63,9 +63,9 @@ THIS_RUN = (
 )
 
 
-def by_customer_and_tick(customer_id: str, tick: str) -> str:
+def by_customer_and_tick(customer_id: str, ctx: inngest.Context) -> str:
     """The same tick of the cron, delivered twice, makes the same event id."""
-    return f"check-{customer_id}-{tick}"
+    return f"check-{customer_id}-{ctx.event.id}"
 
 
 async def told_in_a_step(ctx: inngest.Context, _: inngest.Inngest, checks: list[inngest.Event]) -> None:
@@ -88,7 +88,7 @@ class Build:
     dead_letters: bool = True
     replies_to_silence: bool = True
     tiers: tuple[str, ...] = ("pro", "enterprise")
-    event_id: Callable[[str, str], str] = by_customer_and_tick
+    event_id: Callable[[str, inngest.Context], str] = by_customer_and_tick
     told: Callable[[inngest.Context, inngest.Inngest, list[inngest.Event]], Awaitable[Any]] = told_in_a_step
     flow: dict[str, Any] = field(
         default_factory=lambda: {
@@ -149,7 +149,7 @@ class Build:
             customers = await ctx.step.run("who", who_gets_one, self.tiers)
             name = "customer/health_check.requested"
             checks = [
-                inngest.Event(name=name, id=self.event_id(each, ctx.event.id), data={"customer_id": each})
+                inngest.Event(name=name, id=self.event_id(each, ctx), data={"customer_id": each})
                 for each in customers
             ]
             await self.told(ctx, client, checks)

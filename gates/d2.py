@@ -1,6 +1,6 @@
 """D2: an email's event wakes the worker, and an audit row is written on either side of the agent."""
 
-from gates import contract
+from gates import contract, source
 from gates.d1 import OUTSIDE_A_STEP, QUESTION, agent_step, done_at_once, settled_steps, why_failed
 from gates.report import Advice
 from gates.rows import Customer, counted
@@ -25,6 +25,7 @@ async def check(world: World) -> None:
     customers = await world.store()
     if customers:
         await answered(world, customers[0])
+        source.look(world, source.HEARS_ALL)
         if world.build.beyond:
             await refused(world)
 

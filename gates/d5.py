@@ -1,5 +1,7 @@
 """D5: no money moves before a person has approved it."""
 
+import json
+import re
 import secrets
 from contextlib import suppress
 from datetime import timedelta
@@ -14,6 +16,8 @@ from gates.world import World, completed, over, reply_in, states, told
 TITLE = "No money before a person has approved it"
 CONCEPT = "human_gate"
 WAKES_SECONDS = 20
+# A step with one of these words in its name writes down that the refund waits, and tells nobody.
+BOOKKEEPING = re.compile(r"audit|record|save|store|write|log\b|ledger", re.IGNORECASE)
 NO_APPROVAL = Advice("the refund tool does not need approval: needs_approval=True", CONCEPT)
 NO_WAIT = Advice("the handler does not wait for an event when the agent pauses on a refund", CONCEPT)
 ANYBODYS_YES = Advice("the wait takes any decision: match async.data against event.data", CONCEPT)
@@ -25,6 +29,11 @@ TEXT_PAYS = Advice("bool() of any text is true, of 'false' as well: only `is Tru
 INJECTABLE = Advice(
     "the expression holds the event's data as text: an id with a quote in it breaks out and matches any decision; "
     "a constant cannot: async.data.customer_id == event.data.customer_id",
+    CONCEPT,
+)
+ASKED_FIRST = Advice(
+    "people are asked before the run waits: an answer that comes in between is lost; begin both together, with "
+    "ctx.group.parallel",
     CONCEPT,
 )
 ASKED_AGAIN = Advice("it asks for the same refund again: a fresh conversation instead of the saved state", CONCEPT)
@@ -153,6 +162,7 @@ async def approved(email: Email, another: Customer) -> None:
     if not await email.paused():
         return
     await expression(email)
+    await asked_first(email)
     await email.decide(0, approved=True, customer=another)
     await world.pass_time(seconds=2)
     paid = await email.paid()
@@ -172,7 +182,7 @@ async def approved(email: Email, another: Customer) -> None:
 
 async def expression(email: Email) -> None:
     """The wait ends after four hours, and its expression is a constant. The course prints one that is not."""
-    report, build = email.world.report, email.world.build
+    report = email.world.report
     runs = await email.world.engine.runs_of(email.event)
     waits = [wait for run in runs for wait in await email.world.engine.waits(run.id)]
     for run in runs:
@@ -182,10 +192,25 @@ async def expression(email: Email) -> None:
             longest = timedelta(hours=contract.APPROVAL_HOURS, minutes=1)
             report.check("it waits four hours at most", f"{lasts}", lasts <= longest, WAITS_LONGER)
     broken = [wait["expression"] for wait in waits if f"'{email.customer.id}'" in (wait["expression"] or "")]
-    if broken and build.beyond:
-        report.check("the expression is a constant", broken[0], False, INJECTABLE)
-    elif broken:
-        report.hint("the expression matches this customer", broken[0], INJECTABLE)
+    if broken:
+        email.world.better("the expression is a constant", broken[0], INJECTABLE)
+
+
+async def asked_first(email: Email) -> None:
+    """No step between the agent's and the wait tells people of the refund. The course prints one that does."""
+    steps = await email.world.steps(await email.world.engine.runs_of(email.event))
+    waits = [step for step in steps if step.waits]
+    done = [step for step in steps if step.op == "RUN" and step.attempts[-1].ended]
+    if not waits or not done:
+        return
+    # What the agent's step returned is the longest: the state of its run.
+    agent = max(done, key=lambda step: len(json.dumps(step.output)))
+    began = waits[0].attempts[0].started
+    for step in done[done.index(agent) + 1 :]:
+        ended = step.attempts[-1].ended
+        if ended and ended <= began and not BOOKKEEPING.search(step.name):
+            seen = f"{step.name} ended {(began - ended).total_seconds():.2f} s before {waits[0].name} began"
+            email.world.better("the wait begins with the question", seen, ASKED_FIRST)
 
 
 async def rejected(email: Email) -> None:

@@ -136,6 +136,13 @@ class World:
 
         return await self.until(look, far_enough)
 
+    def better(self, what: str, seen: str, advice: Advice) -> None:
+        """Report what the course leaves so and the reference app does not: a failure with `beyond`, else a hint."""
+        if self.build.beyond:
+            self.report.check(what, seen, False, advice)
+        else:
+            self.report.hint(what, seen, advice)
+
     async def pass_time(self, **duration: float) -> None:
         """Let time pass, at once if the engine's clock can be moved. `duration` is as for `timedelta`."""
         if self.engine.skips_time:

@@ -66,6 +66,7 @@ BEYOND = {
     "injectable": ("D5", "concepts/human_gate.py", "breaks out"),
     "customer_only": ("D5", "concepts/human_gate.py", "matched by customer only"),
     "no_ledger": ("D5", "concepts/idempotency.py", "in the ledger"),
+    "asks_first": ("D5", "concepts/human_gate.py", "before the run waits"),
     "text_is_yes": ("D5", "concepts/human_gate.py", "of any text is true"),
 }
 

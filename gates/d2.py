@@ -1,7 +1,7 @@
 """D2: an email's event wakes the worker, and an audit row is written on either side of the agent."""
 
 from gates import contract, source
-from gates.d1 import OUTSIDE_A_STEP, QUESTION, agent_step, done_at_once, settled_steps, why_failed
+from gates.d1 import OUTSIDE_A_STEP, QUESTION, agent_step, done_at_once, outlived, settled_steps, why_failed
 from gates.report import Advice
 from gates.rows import Customer, counted
 from gates.world import World, completed, states, step_names, told
@@ -35,7 +35,7 @@ async def answered(world: World, customer: Customer) -> None:
     report, before = world.report, await world.rows.newest()
     email = contract.email(customer.id, QUESTION)
     runs = await world.ended(await world.send(contract.EMAIL, email, "plain"))
-    if not report.check("an email is answered", states(runs), completed(runs), why_failed(runs)):
+    if not report.check("an email is answered", states(runs), completed(runs), why_failed(world, runs)):
         return
     once = counted(await world.rows.since(before, customer.id))
     twice = any(count > 1 for count in once.values())
@@ -47,6 +47,8 @@ async def answered(world: World, customer: Customer) -> None:
     cause = NO_AUDIT_STEP if agent else OUTSIDE_A_STEP
     report.check("its steps are audit, agent, audit", step_names(steps), inside, cause)
     done_at_once(world, steps)
+    if world.build.die_after:
+        outlived(world, world.build.die_after)
     if world.build.beyond:
         await world.send(contract.EMAIL, email, "plain")
         await world.pass_time(seconds=2)

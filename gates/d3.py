@@ -96,9 +96,7 @@ def each_has_an_id(world: World, events: list[dict[str, Any]]) -> bool:
     return bool(events) and world.report.check("each event has an id of its own making", seen, holds, NO_EVENT_IDS)
 
 
-async def same_tick_again(
-    world: World, tick: str, parent: Run, before: Any, events: list[dict[str, Any]]
-) -> None:
+async def same_tick_again(world: World, tick: str, parent: Run, before: Any, events: list[dict[str, Any]]) -> None:
     """The tick is delivered once more, as another run of the same event: nobody is checked again."""
     rows = len(await world.rows.since(before))
     known = await world.engine.events(contract.HEALTH_CHECK)

@@ -117,6 +117,11 @@ class Engine:
                 found.append(Function(app["id"], function["id"], triggers, function["configuration"]))
         return found
 
+    async def app_urls(self) -> list[str]:
+        """The addresses at which the engine calls the apps that it knows."""
+        urls = [(app.get("latestSync") or {}).get("url") for app in await self._pages("get_apps")]
+        return [url for url in urls if url]
+
     async def runs_of(self, event: str) -> list[Run]:
         """The runs that an event started; `event` is the engine's id of it."""
         return [_run(item) for item in await self._pages("get_event_runs", eventId=event, includeOutput=True)]

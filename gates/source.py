@@ -48,13 +48,20 @@ def look(world: World, *wanted: Advice) -> None:
             world.better("the source", where, advice)
 
 
-def faults(folder: Path) -> list[tuple[str, Advice]]:
-    """The faults in the Python files of a folder, each with its file and line."""
+def files(folder: Path) -> list[Path]:
+    """The Python files of a build, without what lies beside it: tests, gates, virtual environments."""
     found = []
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).parts
-        if OTHERS & set(parts) or any(part.startswith(".") for part in parts):
-            continue
+        if not OTHERS & set(parts) and not any(part.startswith(".") for part in parts):
+            found.append(path)
+    return found
+
+
+def faults(folder: Path) -> list[tuple[str, Advice]]:
+    """The faults in the Python files of a folder, each with its file and line."""
+    found = []
+    for path in files(folder):
         try:
             tree = ast.parse(path.read_text())
         except (SyntaxError, UnicodeDecodeError):
@@ -89,9 +96,9 @@ def _failure_listeners(tree: ast.Module) -> Iterator[tuple[int, Advice]]:
     if "function_id" in ast.unparse(tree):
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("TriggerEvent"):
-            if "inngest/function.failed" in ast.unparse(node):
-                yield node.lineno, HEARS_ALL
+        is_trigger = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("TriggerEvent")
+        if isinstance(node, ast.Call) and is_trigger and "inngest/function.failed" in ast.unparse(node):
+            yield node.lineno, HEARS_ALL
 
 
 def _shells(call: ast.Call) -> Iterator[tuple[int, Advice]]:

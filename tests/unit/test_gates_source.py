@@ -10,8 +10,8 @@ from gates.report import Advice
 ROOT = Path(__file__).parents[2]
 WRONG = {
     "async def f(ctx):\n    await asyncio.gather(ctx.step.run('a', a), ctx.step.run('b', b))": source.GATHERED,
-    "async def f(ctx):\n    steps = [ctx.step.run(n, a) for n in 'ab']\n    await asyncio.gather(*steps)": source.GATHERED,
-    "async def f(ctx):\n    async def one(n): await ctx.step.run(n, a)\n    await gather(*map(one, 'ab'))": source.GATHERED,
+    "async def f(ctx):\n    all = [ctx.step.run(n, a) for n in 'ab']\n    await gather(*all)": source.GATHERED,
+    "async def f(ctx):\n    async def one(n): await step.run(n, a)\n    await gather(*map(one, m))": source.GATHERED,
     "async def f(ctx):\n    async with TaskGroup() as g: g.create_task(ctx.step.run('a', a))": source.GATHERED,
     "async def f():\n    time.sleep(3)": source.BLOCKS,
     "def slow(): time.sleep(3)\nasync def f(ctx): await ctx.step.run('slow', slow)": source.BLOCKS,

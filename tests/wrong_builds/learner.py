@@ -63,9 +63,7 @@ THIS_RUN = (
 )
 
 
-async def waits(
-    ctx: inngest.Context, number: int, match: str, window: timedelta, _: Customer
-) -> inngest.Event | None:
+async def waits(ctx: inngest.Context, number: int, match: str, window: timedelta, _: Customer) -> inngest.Event | None:
     """Whoever looks into the dashboard sees that the run waits; nobody is told otherwise."""
     return await ctx.step.wait_for_event(
         f"ask-boss-{number}", event="refund/approval.decided", if_exp=match, timeout=window
@@ -156,8 +154,7 @@ class Build:
             customers = await ctx.step.run("who", who_gets_one, self.tiers)
             name = "customer/health_check.requested"
             checks = [
-                inngest.Event(name=name, id=self.event_id(each, ctx), data={"customer_id": each})
-                for each in customers
+                inngest.Event(name=name, id=self.event_id(each, ctx), data={"customer_id": each}) for each in customers
             ]
             await self.told(ctx, client, checks)
 

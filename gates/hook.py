@@ -46,7 +46,7 @@ class Pulse:
         An app that never answered is none of this build's.
         """
         async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS) as http:
-            silent = [url for url in await engine.app_urls() if not await self._answers(http, url)]
+            silent = [url for url in (await engine.app_urls()).values() if not await self._answers(http, url)]
             died = [url for url in silent if url in self._alive]
             for url in died:
                 self.deaths += 1

@@ -62,6 +62,7 @@ FAULTS = {
 # What the course does not ask for, so that only `--beyond` finds that it is missing.
 BEYOND = {
     "no_dead_letters": ("D2", "concepts/retries.py", "inngest/function.failed"),
+    "random_row_keys": ("D2", "concepts/idempotency.py", "key each row"),
     "no_reply_to_silence": ("D5", "concepts/human_gate.py", "never told"),
     "injectable": ("D5", "concepts/human_gate.py", "breaks out"),
     "customer_only": ("D5", "concepts/human_gate.py", "matched by customer only"),

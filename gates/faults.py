@@ -299,7 +299,7 @@ FAULTS = [
         "d3",
         "No health check came this morning, and none yesterday.",
         "Read the trigger of the cron's function in the dashboard.",
-        "a TriggerCron that is daily",
+        "a daily TriggerCron",
         once_a_month,
     ),
     Fault(

@@ -1,6 +1,7 @@
 """What a build's source shows and no run does: faults that cost money, leak keys or block the worker in silence."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,12 +51,11 @@ def look(world: World, *wanted: Advice) -> None:
 
 def files(folder: Path) -> list[Path]:
     """The Python files of a build, without what lies beside it: tests, gates, virtual environments."""
-    found = []
-    for path in sorted(folder.rglob("*.py")):
-        parts = path.relative_to(folder).parts
-        if not OTHERS & set(parts) and not any(part.startswith(".") for part in parts):
-            found.append(path)
-    return found
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in OTHERS and not name.startswith(".")]
+        found += [Path(where, name) for name in names if name.endswith(".py")]
+    return sorted(found)
 
 
 def faults(folder: Path) -> list[tuple[str, Advice]]:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ import pytest
 
 import inngest_app
 from concepts.app import app as shelf
-from gates import contract, source
+from gates import contract, hook, source
 from gates.__main__ import GATES, run
 from gates.d1 import email_handler
 from gates.engine import EngineError, Function
@@ -29,10 +30,10 @@ from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL
 from tests.right_builds.plain import database as plain_database
 from tests.right_builds.plain import nerves as plain
+from tests.right_builds.shop import durable as shop_durable
 from tests.right_builds.shop import models as shop_models
-from tests.right_builds.shop.durable import app as shop_app
 from tests.serving import served
-from tests.wrong_builds import early
+from tests.wrong_builds import early, kept_in_memory
 from tests.wrong_builds.learner import RIGHT, Build
 
 pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="each build needs an engine of its own")
@@ -147,9 +148,59 @@ async def shop(empty: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_package_on_sqlalchemy_with_names_of_its_own_passes_every_gate(shop: None) -> None:
-    report = await report_of(shop_app(), "d0", *NERVES, app_id="shop", worker=SHOP)
+    report = await report_of(shop_durable.app(), "d0", *NERVES, app_id="shop", worker=SHOP)
     assert all_holds(report)
     assert [finding for finding in report.findings if finding.advice] == []
+
+
+class Mortal:
+    """An app whose process can die: then it takes requests and answers none, until its file is touched."""
+
+    def __init__(self, app: Any, file: Path, died_at: list[int]) -> None:
+        self.app, self.file, self.died_at = app, file, died_at
+
+    async def __call__(self, *request: Any) -> None:
+        while self.died_at and self.died_at[-1] == self.file.stat().st_mtime_ns:
+            await asyncio.sleep(0.05)
+        await self.app(*request)
+
+
+async def after_its_death(
+    app: fastapi.FastAPI, app_id: str, step: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Report:
+    """What D2 finds in a build whose process dies once, after this step."""
+    file, died_at = tmp_path / "worker.py", list[int]()
+    file.touch()
+
+    def die(_: int) -> None:
+        died_at.append(file.stat().st_mtime_ns)
+        kept_in_memory.KEPT.clear()
+        raise ConnectionError("the process is gone")
+
+    monkeypatch.setattr(module, "os", SimpleNamespace(environ={"DIE_AFTER": step}, _exit=die))
+    monkeypatch.setattr(hook, "ANSWER_SECONDS", 0.2)
+    app.add_middleware(Mortal, file=file, died_at=died_at)
+    report = await report_of(app, "d2", app_id=app_id, worker=f"python {file}", die_after=step)
+    assert died_at
+    return report
+
+
+async def test_a_build_with_the_hook_dies_and_goes_on(
+    shop: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    report = await after_its_death(shop_durable.app(), "shop", "assist", shop_durable, monkeypatch, tmp_path)
+    assert report.failed == []
+    assert report.findings[-1].seen == "1 deaths after assist"
+
+
+async def test_what_a_step_keeps_in_memory_is_gone_with_the_process(
+    database: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app = kept_in_memory.BUILD.app()
+    report = await after_its_death(app, "my-worker", "log-in", kept_in_memory, monkeypatch, tmp_path)
+    (failed,) = report.failed
+    assert failed.advice is not None
+    assert "in the process's memory" in failed.advice.cause
 
 
 async def test_a_store_that_lacks_something_is_a_finding_and_can_be_told(plain_store: None) -> None:

@@ -10,8 +10,9 @@ from types import ModuleType
 import httpx
 from dotenv import load_dotenv
 
-from gates import contract, d0, d1, d2, d3, d4, d5, d6, quick_win
+from gates import breaking, contract, d0, d1, d2, d3, d4, d5, d6, quick_win
 from gates.engine import Engine, EngineError
+from gates.hook import Pulse
 from gates.report import Advice, Report
 from gates.rows import Rows, RowsError
 from gates.world import Build, World
@@ -28,20 +29,13 @@ def main() -> int:
     Returns 0 when everything that was checked holds, 1 when something does not, 2 when nothing could be checked.
     """
     load_dotenv()
+    if sys.argv[1:2] == ["break"]:
+        return breaking.main(sys.argv[2:], lambda arguments: _build(_arguments(arguments)), run)
     options = _arguments()
     names = list(DECISIONS) if options.gate == "all" else [options.gate]
-    build = Build(
-        engine_url=options.engine,
-        database_url=os.environ.get("DATABASE_URL", ""),
-        worker=options.worker,
-        audit=options.audit,
-        patience=options.patience,
-        limits=options.limits,
-        beyond=options.beyond,
-    )
     report = Report()
     try:
-        asyncio.run(run(names, build, report))
+        asyncio.run(run(names, _build(options), report))
     except (EngineError, RowsError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
@@ -51,9 +45,26 @@ def main() -> int:
     return 0 if any(finding.passed for finding in report.findings) else 2
 
 
-def _arguments() -> argparse.Namespace:
+def _build(options: argparse.Namespace) -> Build:
+    return Build(
+        engine_url=options.engine,
+        database_url=os.environ.get("DATABASE_URL", ""),
+        worker=options.worker,
+        audit=options.audit,
+        patience=options.patience,
+        limits=options.limits,
+        beyond=options.beyond,
+        die_after=os.environ.get("DIE_AFTER", ""),
+        approval_seconds=float(os.environ.get("APPROVAL_SECONDS") or 0),
+    )
+
+
+def _arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     dev = os.environ.get("INNGEST_DEV", "")
-    parser = argparse.ArgumentParser(prog="python -m gates", description="Is a Decision done?")
+    parser = argparse.ArgumentParser(
+        prog="python -m gates",
+        description="Is a Decision done? `python -m gates break` breaks a copy of your build, for you to find out how.",
+    )
     add = parser.add_argument
     add("gate", choices=[*GATES, "all"], help="which one; all: d0 to d6")
     add(
@@ -79,7 +90,7 @@ def _arguments() -> argparse.Namespace:
         help="D4's: at once, at once per customer, emails a minute (default: 10,2,30)",
     )
     add("--beyond", action="store_true", help="check also what the reference app adds to the course's done-whens")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _limits(text: str) -> tuple[int, int, int]:
@@ -99,10 +110,14 @@ async def run(names: list[str], build: Build, report: Report) -> None:
             await opened.enter_async_context(rows)
         if names != ["d0"]:
             await opened.enter_async_context(engine)
+        pulse = Pulse(build.file)
         for name in names:
             report.begin(name.upper(), GATES[name].TITLE)
             try:
-                await GATES[name].check(World(engine, rows, report, build))
+                if build.die_after and name != "d0":
+                    await pulse.feel(engine, report)
+                    pulse.deaths = 0
+                await GATES[name].check(World(engine, rows, report, build, pulse=pulse))
             except (EngineError, RowsError, httpx.HTTPError) as error:
                 report.check("the check goes on to its end", str(error) or type(error).__name__, False, BROKEN_OFF)
 

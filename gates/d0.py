@@ -45,7 +45,7 @@ async def check(world: World) -> None:
     await refund(world)
     if await world.store():
         world.report.check("five sample customers and an audit table", "they are there", True, NO_ROW)
-    what, start = "the worker does not import inngest", file_of(world.build.worker)
+    what, start = "the worker does not import inngest", world.build.file
     if start is None or not start.is_file():
         world.report.cannot(what, f"no file is named by {world.build.worker!r}")
     else:
@@ -154,18 +154,6 @@ async def accepts(world: World, action: str) -> bool:
         except asyncpg.CheckViolationError:
             return False
     return True
-
-
-def file_of(command: str) -> Path | None:
-    """The Python file that a command starts; None if none can be seen in it."""
-    words = shlex.split(command)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == "-m":
-            path = Path(*following.split("."))
-            return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
-        if word.endswith(".py"):
-            return Path(word)
-    return None
 
 
 def reachable(start: Path) -> set[Path]:

@@ -1,6 +1,6 @@
 """D1: the agent's whole run is one durable step of a function that is started by hand."""
 
-from gates import contract, source
+from gates import contract, hook, source
 from gates.engine import Function, Run
 from gates.report import Advice
 from gates.spans import Step
@@ -22,6 +22,9 @@ OUTSIDE_A_STEP = Advice(
     "memoization",
 )
 NO_MODEL = Advice("two questions got the same answer: no model reads the email", "ai_calls")
+FORGOTTEN = Advice(
+    "what a step leaves in the process's memory is gone when the process dies: return it from the step", "memoization"
+)
 TRIED_AGAIN = Advice("a step fails after it did its work: what it returns is no JSON, or the model was away", "steps")
 
 
@@ -42,7 +45,8 @@ async def check(world: World) -> None:
     for question in (QUESTION, ANOTHER):
         started = await world.engine.invoke(handler, contract.email(customers[0].id, question))
         runs = await world.ended(started)
-        if not world.report.check("started by hand, it completes", states(runs), completed(runs), why_failed(runs)):
+        why = why_failed(world, runs)
+        if not world.report.check("started by hand, it completes", states(runs), completed(runs), why):
             return
         steps = await settled_steps(world, runs, question)
         agent = agent_step(steps, question)
@@ -50,6 +54,7 @@ async def check(world: World) -> None:
             return
         done_at_once(world, steps)
         replies += [reply_in(agent, question)] if agent else []
+    outlived(world, agent.name if agent else "")
     source.look(world, source.GATHERED, source.BLOCKS)
     first, second = replies
     world.report.check("another question gets another answer", second[:80], first != second, NO_MODEL)
@@ -71,9 +76,22 @@ async def settled_steps(world: World, runs: list[Run], email: str) -> list[Step]
     )
 
 
-def why_failed(runs: list[Run]) -> Advice:
+def why_failed(world: World, runs: list[Run]) -> Advice:
     """The likeliest reason why a run did not complete."""
+    if world.pulse.deaths:
+        return FORGOTTEN
     return NOT_JSON if "nserializable" in str([run.output for run in runs]) else NOT_COMPLETED
+
+
+def outlived(world: World, step: str) -> None:
+    """Report whether the process died between two steps, such as after this one, of the runs that were looked at."""
+    what, deaths = "its process died between two steps, and the run went on", world.pulse.deaths
+    if not world.build.die_after:
+        world.report.cannot(what, hook.NO_DEATH.format(step))
+    elif not deaths:
+        world.report.cannot(what, hook.STILL_ALIVE)
+    else:
+        world.report.check(what, f"{deaths} deaths after {world.build.die_after}", True, FORGOTTEN)
 
 
 def email_handler(functions: list[Function]) -> Function | None:

@@ -1,10 +1,12 @@
 """D5: no money moves before a person has approved it."""
 
+import json
+import re
 import secrets
 from contextlib import suppress
 from datetime import timedelta
 
-from gates import contract
+from gates import contract, hook
 from gates.engine import EngineError, Run
 from gates.report import Advice
 from gates.rows import Customer, counted
@@ -14,6 +16,8 @@ from gates.world import World, completed, over, reply_in, states, told
 TITLE = "No money before a person has approved it"
 CONCEPT = "human_gate"
 WAKES_SECONDS = 20
+# A step with one of these words in its name writes down that the refund waits, and tells nobody.
+BOOKKEEPING = re.compile(r"audit|record|save|store|write|log\b|ledger", re.IGNORECASE)
 NO_APPROVAL = Advice("the refund tool does not need approval: needs_approval=True", CONCEPT)
 NO_WAIT = Advice("the handler does not wait for an event when the agent pauses on a refund", CONCEPT)
 ANYBODYS_YES = Advice("the wait takes any decision: match async.data against event.data", CONCEPT)
@@ -25,6 +29,11 @@ TEXT_PAYS = Advice("bool() of any text is true, of 'false' as well: only `is Tru
 INJECTABLE = Advice(
     "the expression holds the event's data as text: an id with a quote in it breaks out and matches any decision; "
     "a constant cannot: async.data.customer_id == event.data.customer_id",
+    CONCEPT,
+)
+ASKED_FIRST = Advice(
+    "people are asked before the run waits: an answer that comes in between is lost; begin both together, with "
+    "ctx.group.parallel",
     CONCEPT,
 )
 ASKED_AGAIN = Advice("it asks for the same refund again: a fresh conversation instead of the saved state", CONCEPT)
@@ -56,6 +65,7 @@ class Email:
         self.text = f"I was charged twice for order {self.order}. Please return the $19.00 that was too much."
         self.event = ""
         self.before: object = None
+        self.before_decision: list[str] = []
 
     async def paused(self) -> bool:
         """Send it. Reports whether its run waits for a person and nothing was paid yet."""
@@ -63,6 +73,7 @@ class Email:
         self.event = await self.world.send(contract.EMAIL, contract.email(self.customer.id, self.text), self.key)
         runs, steps = await self.world.waiting(self.event)
         waits = [] if over(runs) else [step.name for step in steps if step.waits_now]
+        self.before_decision = [step.name for step in steps]
         paid = await self.paid()
         return self.world.report.check(
             "an email that asks for a refund waits for a person, unpaid",
@@ -90,6 +101,16 @@ class Email:
             data["request_id"] = self.world.own(self.key)
         await self.world.send(contract.DECIDED, data, f"{self.key}-decision-{number}")
 
+    async def waits_for(self) -> list[timedelta]:
+        """How long its first wait is to last, if the engine says so."""
+        found = []
+        for run in await self.world.engine.runs_of(self.event):
+            waits = await self.world.engine.waits(run.id)
+            began = [step.attempts[0].started for step in await self.world.engine.steps(run.id) if step.waits]
+            if waits and began and "T" in (waits[0].get("timeout") or ""):
+                found.append(time(waits[0]["timeout"]) - began[0])
+        return found
+
     async def over(self, seconds: float = 0) -> list[Run]:
         """Its runs, as soon as they have ended or the time is up."""
         return await self.world.ended(self.event, seconds)
@@ -106,7 +127,9 @@ class Email:
         """What the agent replied after the wait."""
         steps = await self.world.steps(runs)
         first = next((number for number, step in enumerate(steps) if step.waits), len(steps))
-        return next((reply for step in steps[first:] if (reply := reply_in(step, self.text))), "")
+        # A step that tells the reviewers begins beside the wait, and is none that answers.
+        later = [step for step in steps[first:] if step.name not in self.before_decision]
+        return max((reply_in(step, self.text) for step in later), key=len, default="")
 
     async def why_not(self, runs: list[Run]) -> Advice:
         """The likeliest reason why a decision did not lead to the rows that it should."""
@@ -153,6 +176,7 @@ async def approved(email: Email, another: Customer) -> None:
     if not await email.paused():
         return
     await expression(email)
+    await asked_first(email)
     await email.decide(0, approved=True, customer=another)
     await world.pass_time(seconds=2)
     paid = await email.paid()
@@ -172,20 +196,32 @@ async def approved(email: Email, another: Customer) -> None:
 
 async def expression(email: Email) -> None:
     """The wait ends after four hours, and its expression is a constant. The course prints one that is not."""
-    report, build = email.world.report, email.world.build
+    report = email.world.report
+    for lasts in await email.waits_for():
+        longest = timedelta(hours=contract.APPROVAL_HOURS, minutes=1)
+        report.check("it waits four hours at most", f"{lasts}", lasts <= longest, WAITS_LONGER)
     runs = await email.world.engine.runs_of(email.event)
     waits = [wait for run in runs for wait in await email.world.engine.waits(run.id)]
-    for run in runs:
-        began = [step.attempts[0].started for step in await email.world.engine.steps(run.id) if step.waits]
-        if waits and began and "T" in (waits[0].get("timeout") or ""):
-            lasts = time(waits[0]["timeout"]) - began[0]
-            longest = timedelta(hours=contract.APPROVAL_HOURS, minutes=1)
-            report.check("it waits four hours at most", f"{lasts}", lasts <= longest, WAITS_LONGER)
     broken = [wait["expression"] for wait in waits if f"'{email.customer.id}'" in (wait["expression"] or "")]
-    if broken and build.beyond:
-        report.check("the expression is a constant", broken[0], False, INJECTABLE)
-    elif broken:
-        report.hint("the expression matches this customer", broken[0], INJECTABLE)
+    if broken:
+        email.world.better("the expression is a constant", broken[0], INJECTABLE)
+
+
+async def asked_first(email: Email) -> None:
+    """No step between the agent's and the wait tells people of the refund. The course prints one that does."""
+    runs = await email.world.engine.runs_of(email.event)
+    waits = [step for step in await email.world.steps(runs) if step.waits]
+    done = [step for step in await email.world.work_steps(runs) if step.attempts[-1].ended]
+    if not waits or not done:
+        return
+    # What the agent's step returned is the longest: the state of its run.
+    agent = max(done, key=lambda step: len(json.dumps(step.output)))
+    began = waits[0].attempts[0].started
+    for step in done[done.index(agent) + 1 :]:
+        ended = step.attempts[-1].ended
+        if ended and ended <= began and not BOOKKEEPING.search(step.name):
+            seen = f"{step.name} ended {(began - ended).total_seconds():.2f} s before {waits[0].name} began"
+            email.world.better("the wait begins with the question", seen, ASKED_FIRST)
 
 
 async def rejected(email: Email) -> None:
@@ -206,12 +242,20 @@ async def rejected(email: Email) -> None:
 async def expired(email: Email) -> None:
     """Without an answer in four hours no money moves, and there is a row. Beyond the course, also a reply."""
     world, what = email.world, "nobody for four hours: no money, and refund_blocked"
-    if not world.engine.skips_time:
-        world.report.cannot(what, "this engine's clock cannot be moved; a stand-in's can")
+    soon = world.build.approval_seconds
+    if not world.engine.skips_time and not soon:
+        world.report.cannot(what, hook.NO_EXPIRY)
         return
     if not await email.paused():
         return
-    await world.pass_time(hours=contract.APPROVAL_HOURS, minutes=1)
+    if world.engine.skips_time:
+        await world.pass_time(hours=contract.APPROVAL_HOURS, minutes=1)
+    elif any(lasts > timedelta(seconds=soon + WAKES_SECONDS) for lasts in await email.waits_for()):
+        world.report.cannot(what, hook.NOT_READ)
+        await email.forget()
+        return
+    else:
+        await world.pass_time(seconds=soon)
     runs = await email.over(WAKES_SECONDS)
     holds = over(runs) and await email.blocked() == 1 and not await email.paid()
     why = await email.why_not_expired(runs)

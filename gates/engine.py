@@ -117,6 +117,24 @@ class Engine:
                 found.append(Function(app["id"], function["id"], triggers, function["configuration"]))
         return found
 
+    async def app_urls(self) -> dict[str, str]:
+        """The addresses at which the engine calls the apps that it knows, by the apps' ids."""
+        apps = await self._pages("get_apps")
+        return {app["id"]: app["latestSync"]["url"] for app in apps if (app.get("latestSync") or {}).get("url")}
+
+    async def call_as_at_first(self, function: Function, run_id: str, event: dict[str, Any]) -> None:
+        """Call a function of a dev app as the engine does at the beginning of a run: its first step is done.
+
+        The request is the SDK's (https://github.com/inngest/inngest/blob/main/docs/SDK_SPEC.md).
+        """
+        url = (await self.app_urls())[function.app]
+        stack: dict[str, Any] = {"stack": [], "current": 0}
+        context = {"run_id": run_id, "attempt": 0, "disable_immediate_execution": False, "stack": stack}
+        body = {"ctx": context, "event": event, "events": [event], "steps": {}, "use_api": False}
+        answer = await self._http.post(url, params={"fnId": function.slug, "stepId": "step"}, json=body)
+        if not answer.is_success:
+            raise EngineError(f"the app does not take a call like the engine's ({answer.status_code})")
+
     async def runs_of(self, event: str) -> list[Run]:
         """The runs that an event started; `event` is the engine's id of it."""
         return [_run(item) for item in await self._pages("get_event_runs", eventId=event, includeOutput=True)]
@@ -125,6 +143,10 @@ class Engine:
         """All runs of a function, the newest first."""
         runs = await self._pages("list_function_runs", appId=function.app, functionId=function.id, limit=100)
         return [_run(item) for item in runs]
+
+    async def rerun(self, run_id: str) -> None:
+        """Start the run's function again with the same event, as a new run."""
+        await self.ask("rerun", runId=run_id)
 
     async def steps(self, run_id: str) -> list[Step]:
         """The steps of a run that have begun, with their attempts and what they returned."""

@@ -70,6 +70,10 @@ class Report:
         """Add a finding that says why something cannot be checked here."""
         self._add(Finding(self._gate, what, why, None))
 
+    def say(self, line: str) -> None:
+        """Print what goes on meanwhile; it is no finding."""
+        self._print(f"    {line}")
+
     @property
     def failed(self) -> list[Finding]:
         """The findings that do not hold."""

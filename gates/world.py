@@ -2,20 +2,24 @@
 
 import asyncio
 import difflib
+import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from gates import contract
 from gates.engine import Engine, Function, Run
+from gates.hook import DIE, Pulse
 from gates.report import Advice, Report
 from gates.rows import Customer, Rows, RowsError
 from gates.spans import Step
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.25
+CALLED_AGAIN_SECONDS = 60
 REPLY_WORDS = 3
 NOT_SERVED = Advice(
     "the function is not in the list that is given to serve(), or the app was not restarted since", "events"
@@ -32,7 +36,8 @@ class Build:
     `worker` is the command that lets the worker answer one email; the email's text takes the place of `{email}`, or
     follows at the end. `audit` names the audit table's parts if they cannot be discovered. `patience` is for one answer
     of the build's model, in seconds. `limits` are those of D4. With `beyond`, what the reference app adds to the course
-    is checked too. `environment` are variables for the worker beside this process's own.
+    is checked too. `environment` are variables for the worker beside this process's own. `die_after` and
+    `approval_seconds` are what the build was told by its hook, see `gates/hook.py`.
     """
 
     engine_url: str
@@ -43,6 +48,20 @@ class Build:
     limits: tuple[int, int, int] = contract.LIMITS
     beyond: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    die_after: str = ""
+    approval_seconds: float = 0
+
+    @property
+    def file(self) -> Path | None:
+        """The Python file that the worker's command starts; None if none can be seen in it."""
+        words = shlex.split(self.worker)
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            if word == "-m":
+                path = Path(*following.split("."))
+                return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+            if word.endswith(".py"):
+                return Path(word)
+        return None
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,7 @@ class World:
     report: Report
     build: Build
     mark: str = field(default_factory=lambda: uuid4().hex[:8])
+    pulse: Pulse = field(default_factory=Pulse)
 
     async def store(self) -> list[Customer]:
         """The customers. Reports what is missing of them or of the audit table, and then there are none."""
@@ -91,12 +111,23 @@ class World:
     async def until(self, ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 0) -> T:
         """Ask again until the answer holds, for `seconds` or as long as the patience lasts. Returns the last answer."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (seconds or self.build.patience)
+        if self.build.die_after:
+            await self.pulse.feel(self.engine, self.report)
+        patience = seconds or self.build.patience
+        deadline = loop.time() + patience
+        passed = 0.0
         while True:
             answer = await ask()
-            if holds(answer) or loop.time() > deadline:
+            if holds(answer) or loop.time() > deadline or passed >= patience:
                 return answer
-            await asyncio.sleep(LOOK_SECONDS)
+            # A stand-in does not make anybody wait: the longer nothing happens, the further its clock is moved.
+            if self.build.die_after and await self.pulse.feel(self.engine, self.report):
+                # The engine calls again within a minute.
+                deadline = loop.time() + patience + CALLED_AGAIN_SECONDS
+                patience = passed + patience + CALLED_AGAIN_SECONDS
+            pause = min(max(LOOK_SECONDS, passed), patience - passed) if self.engine.skips_time else LOOK_SECONDS
+            await self.pass_time(seconds=pause)
+            passed += pause
 
     async def send(self, name: str, data: dict[str, Any], event_id: str) -> str:
         """Send an event under an id of this check's own. Returns the engine's id of it."""
@@ -115,8 +146,8 @@ class World:
         return [step for run in runs for step in await self.engine.steps(run.id)]
 
     async def work_steps(self, runs: list[Run]) -> list[Step]:
-        """Those of their steps that run the build's code; a sleep or a wait does not."""
-        return [step for step in await self.steps(runs) if step.op == "RUN"]
+        """Those of their steps that run the build's code; a sleep, a wait or the hook's death does not."""
+        return [step for step in await self.steps(runs) if step.op == "RUN" and step.name != DIE]
 
     async def waiting(self, event: str) -> tuple[list[Run], list[Step]]:
         """The runs of an event and their steps, as soon as one of these waits for an event or all runs have ended."""
@@ -130,6 +161,13 @@ class World:
             return over(runs) or any(step.waits_now for step in steps)
 
         return await self.until(look, far_enough)
+
+    def better(self, what: str, seen: str, advice: Advice) -> None:
+        """Report what the course leaves so and the reference app does not: a failure with `beyond`, else a hint."""
+        if self.build.beyond:
+            self.report.check(what, seen, False, advice)
+        else:
+            self.report.hint(what, seen, advice)
 
     async def pass_time(self, **duration: float) -> None:
         """Let time pass, at once if the engine's clock can be moved. `duration` is as for `timedelta`."""

@@ -2,4 +2,4 @@
 
 from tests.wrong_builds.learner import RIGHT
 
-BUILD = RIGHT.but(event_id=lambda customer_id, tick: "")
+BUILD = RIGHT.but(event_id=lambda customer_id, ctx: "")

@@ -4,4 +4,4 @@ from uuid import uuid4
 
 from tests.wrong_builds.learner import RIGHT
 
-BUILD = RIGHT.but(event_id=lambda customer_id, tick: f"check-{customer_id}-{uuid4()}")
+BUILD = RIGHT.but(event_id=lambda customer_id, ctx: f"check-{customer_id}-{uuid4()}")

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from jsonschema import Draft202012Validator, SchemaError
+
 Json = Any
 Object = dict[str, Any]
 
@@ -41,7 +43,8 @@ def check_response(body: Object) -> None:
     for name in ("instructions", "previous_response_id"):
         _field(body, "", name, str)
     shape = _field(body, "", "text", dict) or {}
-    _field(_field(shape, "text", "format", dict) or {}, "text.format", "schema", dict)
+    wanted = _field(shape, "text", "format", dict) or {}
+    _check_schema(_field(wanted, "text.format", "schema", dict), "text.format.schema")
     for tool, at in _objects(body, "", "tools"):
         if tool.get("type") == "function":
             _check_function(tool, at)
@@ -49,6 +52,7 @@ def check_response(body: Object) -> None:
         return
     for item, at in _objects(body, "", "input"):
         _check_content(item, at)
+        _field(item, at, "call_id", str)
         if item.get("type") == "function_call":
             _check_call(item, at, "call_id", item, at)
         if item.get("type") == "function_call_output":
@@ -61,7 +65,8 @@ def check_chat(body: Object) -> None:
     _field(body, "", "model", str, required=True)
     _field(body, "", "stream_options", dict)
     shape = _field(body, "", "response_format", dict) or {}
-    _field(_field(shape, "response_format", "json_schema", dict) or {}, "response_format.json_schema", "schema", dict)
+    wanted = _field(shape, "response_format", "json_schema", dict) or {}
+    _check_schema(_field(wanted, "response_format.json_schema", "schema", dict), "response_format.json_schema.schema")
     for tool, at in _objects(body, "", "tools"):
         function = _field(tool, at, "function", dict)
         if function is not None:
@@ -91,9 +96,14 @@ def _check_content(message: Object, at: str) -> None:
 
 def _check_function(function: Object, at: str) -> None:
     _field(function, at, "name", str, required=True)
-    parameters = _field(function, at, "parameters", dict) or {}
-    _field(parameters, f"{at}.parameters", "properties", dict)
-    _field(parameters, f"{at}.parameters", "required", list)
+    _check_schema(_field(function, at, "parameters", dict), f"{at}.parameters")
+
+
+def _check_schema(schema: Object | None, at: str) -> None:
+    try:
+        Draft202012Validator.check_schema(schema or {})
+    except SchemaError as error:
+        raise ApiError(400, f"Invalid schema for '{at}': {error.message}", "invalid_schema", at) from error
 
 
 def _check_call(call: Object, at: str, id_name: str, function: Object, function_at: str) -> None:

@@ -195,8 +195,8 @@ def _response_body(answer: ModelResponse, answer_id: str, asked: Object) -> Obje
             "instructions": asked.get("instructions"),
             "output": [item.model_dump(mode="json") for item in answer.output],
             "parallel_tool_calls": True,
-            "tool_choice": asked.get("tool_choice") or "auto",
-            "tools": asked.get("tools") or [],
+            "tool_choice": "auto",
+            "tools": [],
             "previous_response_id": asked.get("previous_response_id"),
             "usage": {
                 "input_tokens": usage.input_tokens,
@@ -207,7 +207,9 @@ def _response_body(answer: ModelResponse, answer_id: str, asked: Object) -> Obje
             },
         }
     )
-    return body.model_dump(mode="json")
+    # What was asked is told as it was asked, also when this version of the openai package does not know it.
+    echoed = {"tool_choice": asked.get("tool_choice") or "auto", "tools": asked.get("tools") or []}
+    return body.model_dump(mode="json") | echoed
 
 
 async def _response_events(answer: ModelResponse, answer_id: str, asked: Object) -> AsyncIterator[str]:

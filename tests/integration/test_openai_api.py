@@ -217,6 +217,12 @@ HELLO = {"role": "user", "content": "Hello"}
         (RESPONSES, {"input": [{"type": "function_call_output", "call_id": "c"}]}, "input[0].output", None),
         (RESPONSES, {"input": "x", "previous_response_id": []}, "previous_response_id", "invalid_type"),
         (RESPONSES, {"input": "x", "tools": [{"type": "function"}]}, "tools[0].name", None),
+        (
+            RESPONSES,
+            {"input": "x", "tools": [{"type": "function", "name": "f", "parameters": {"required": 7}}]},
+            "tools[0].parameters",
+            "invalid_schema",
+        ),
         (RESPONSES, {"input": "x", "text": {"format": "json"}}, "text.format", "invalid_type"),
     ],
 )

@@ -1,7 +1,8 @@
 """Fills a column of the conformance table: `make conformance`, or `make conformance SERVER=URL` for another server.
 
 A row is a behaviour of the engine and the test that shows it, which has the mark `conformance`. The column of the other
-server stays as it was. Exit status 1 says that a case has failed.
+server stays as it was. Other arguments go to pytest: with `-k` only the cells of the chosen cases are filled. Exit
+status 1 says that a case has failed.
 """
 
 import argparse
@@ -34,13 +35,12 @@ class Cases:
         self.results: dict[str, str] = {}
         """What became of a test, by its id without parameters. A failure stays, and so does a success."""
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Take down the rows, in the order of the areas' first cases."""
-        for item in session.items:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Take down the rows, also those that are not to be run, in the order of the areas' first cases."""
+        for item in items:
             mark = item.get_closest_marker("conformance")
-            assert mark is not None
-            row = (*mark.args, _case(item.nodeid))
-            if row not in self.rows:
+            if mark and (row := (*mark.args, _case(item.nodeid))) not in self.rows:
                 self.rows.append(row)
         areas = [area for area, _, _ in self.rows]
         self.rows.sort(key=lambda row: areas.index(row[0]))
@@ -69,13 +69,13 @@ def _why(report: pytest.TestReport) -> str:
 def main() -> int:
     """Run the cases and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("server", nargs="?", default="", help="the address of a server; without it, the stand-in")
+    parser.add_argument("--server", default="", help="the address of a server; without it, the stand-in")
     parser.add_argument("--version", help="what the server is called in the table, if it does not know it itself")
-    options = parser.parse_args()
+    options, others = parser.parse_known_args()
     if options.server:
         os.environ["INNGEST_TEST_SERVER"] = options.server
     cases = Cases()
-    status = pytest.main(["-m", "conformance", "-q", "tests/concepts", "tests/durable"], [cases])
+    status = pytest.main(["-m", "conformance", "-q", "tests/concepts", "tests/durable", *others], [cases])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return int(status)
     column = options.version or _version(options.server)
@@ -101,7 +101,7 @@ def _table(cases: Cases, version: str, *, is_official: bool) -> str:
             current = area
             lines += [f"\n## {area}\n", f"| behaviour | {' | '.join(titles)} | shown by |", "|---|---|---|---|"]
         cells = known.get(behaviour, ["", ""])
-        cells[number] = cases.results[case]
+        cells[number] = cases.results.get(case, cells[number])
         lines.append(f"| {behaviour} | {' | '.join(cells)} | `{case}` |")
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 

@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import inngest
-import pytest
 
 from concepts import outside
 from concepts.shelf import client
@@ -42,7 +41,6 @@ async def start(shelf: Shelf) -> None:
         await shelf.advance(minutes=1)
 
 
-@pytest.mark.conformance("Flow control", "Concurrency bounds the steps that run, in all and per key, and drops none.")
 async def test_of_a_burst_of_1000_ten_run_at_once_two_per_customer_and_none_is_dropped(shelf: Shelf) -> None:
     outside.hold()
     await burst("concepts/flow_control.email")

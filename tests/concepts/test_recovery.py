@@ -269,7 +269,6 @@ async def test_a_run_that_is_not_through_in_its_time_is_cancelled_and_not_retrie
     assert len(outside.asked("write_answer")) == 2
 
 
-@pytest.mark.conformance("Cancelling and rerunning", "A run that does not begin in its time is cancelled.")
 async def test_a_run_that_does_not_begin_in_its_time_is_cancelled(shelf: Shelf) -> None:
     if shelf.stand_in is None:
         pytest.skip("the official server's clock cannot be moved")

@@ -32,7 +32,6 @@ async def test_a_transient_failure_costs_its_step_one_more_attempt_and_the_step_
     assert (times("look_up"), times("ask_model"), times("tell_team")) == (1, 2, 1)
 
 
-@pytest.mark.conformance("Failures", "Each step has attempts of its own.")
 async def test_each_step_has_its_own_budget_of_attempts(shelf: Shelf) -> None:
     """Nine failures, and a run of at most three retries completes: no step fails a fourth time."""
     for name in ("look_up", "ask_model", "tell_team"):

@@ -42,7 +42,7 @@ torture: $(INSTALLED) ## kill, cut, delay and cheat with new seeds for an hour (
 	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(PY) -m tests.torture $(ARGS)
 
 conformance: $(INSTALLED) ## fill the stand-in's column of the conformance table (SERVER=URL: the official server's)
-	@$(PY) -m tests.conformance $(SERVER) $(if $(VERSION),--version $(VERSION)) $(ARGS)
+	@$(PY) -m tests.conformance $(if $(SERVER),--server $(SERVER)) $(if $(VERSION),--version $(VERSION)) $(ARGS)
 
 lint: $(INSTALLED) ## check style, formatting and types
 	@$(PY) -m ruff check .

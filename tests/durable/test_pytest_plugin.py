@@ -58,6 +58,17 @@ def test_time_passes_when_a_test_says_so(
     assert (paid, run.output) == (["first", "second"], "done")
 
 
+def test_a_function_is_invoked_and_its_run_cancelled(
+    inngest_server: Server, inngest_app: Serve, counting: fastapi.FastAPI, paid: list[str]
+) -> None:
+    inngest_app(counting)
+    run = inngest_server.invoke("twice", {"by": "hand"})
+    inngest_server.settle()
+    inngest_server.cancel(run)
+    inngest_server.clock.advance(hours=2)
+    assert (paid, run.status, run.event.data["by"]) == (["first"], RunStatus.CANCELLED, "hand")
+
+
 def test_a_step_that_is_made_to_fail_is_tried_again(
     inngest_server: Server, inngest_app: Serve, counting: fastapi.FastAPI, paid: list[str]
 ) -> None:

@@ -17,7 +17,7 @@ PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
 
-.PHONY: help demo test pythons torture lint bench dev base checkpoint wheel clean lock install
+.PHONY: help demo test pythons conformance torture lint bench dev base checkpoint wheel clean lock install
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -40,6 +40,9 @@ pythons: ## run the unit and integration tests on each Python from 3.11 to 3.14 
 
 torture: $(INSTALLED) ## kill, cut, delay and cheat with new seeds for an hour (SEED=7 MINUTES=10 say otherwise)
 	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(PY) -m tests.torture $(ARGS)
+
+conformance: $(INSTALLED) ## fill the stand-in's column of the conformance table (SERVER=URL: the official server's)
+	@$(PY) -m tests.conformance $(if $(SERVER),--server $(SERVER)) $(if $(VERSION),--version $(VERSION)) $(ARGS)
 
 lint: $(INSTALLED) ## check style, formatting and types
 	@$(PY) -m ruff check .

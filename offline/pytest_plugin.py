@@ -126,6 +126,27 @@ class Server:
 
         return self.run(sent())
 
+    def invoke(self, function_id: str, data: dict[str, Any] | None = None) -> Run:
+        """Start a function by hand, as for one that waits for a cron, and return its run.
+
+        `function_id` is the one that its author wrote. Raises NotFoundError for an unknown function, and ValueError
+        when flow control keeps the run from starting now.
+        """
+
+        async def invoked() -> Run:
+            known = {function.local_id: function.id for function in self.dev_server.functions()}
+            return self.dev_server.run(self.dev_server.invoke(None, known.get(function_id, function_id), data or {}))
+
+        return self.run(invoked())
+
+    def cancel(self, run: Run) -> None:
+        """Cancel a run. A step of it that is under way may finish."""
+
+        async def cancelled() -> None:
+            self.dev_server.cancel_run(run.id)
+
+        self.run(cancelled())
+
     def runs_of(self, event: Event | str) -> list[Run]:
         """Return the runs that an event, or every event of a name, has started so far, once nothing is under way."""
         self.settle()

@@ -7,47 +7,21 @@ async with DevServer(sdk_urls=["http://127.0.0.1:8000/api/inngest"]) as server:
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
 
+from offline.serving import AppServer, bound_socket
+
 from .core.state import App
 from .core.sync import Syncer
 from .service import Service
-from .views import graphql, page, rest_v1, rest_v2, sdk_api, stand_in
+from .views import page, rest_v1, rest_v2, sdk_api, stand_in
 from .views.connect import Gateway
-from .views.mcp import McpEndpoint
 from .views.realtime import Realtime
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to whoever started the loop, and stops at once instead of at the next tick."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._stopping = asyncio.Event()
-
-    def stop(self) -> None:
-        """End `serve`."""
-        self.should_exit = True
-        self._stopping.set()
-
-    async def main_loop(self) -> None:
-        ticks = 0
-        while not await self.on_tick(ticks):
-            ticks += 1
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await self._stopping.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        yield
 
 
 class DevServer(Service):
@@ -75,7 +49,7 @@ class DevServer(Service):
         self._realtime = Realtime(self)
         self._syncer = Syncer(self.engine, sdk_urls, discovery=discovery, poll=poll, interval=poll_interval)
         self._tasks: list[asyncio.Task[None]] = []
-        self._http: _Server | None = None
+        self._http: AppServer | None = None
 
     @property
     def origin(self) -> str:
@@ -84,7 +58,7 @@ class DevServer(Service):
 
     async def start(self) -> None:
         """Listen, then begin to sync apps. Raises `OSError` when the port is taken."""
-        listener = self._listener()
+        listener = bound_socket(self.host, self.port)
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._application(),
@@ -93,7 +67,7 @@ class DevServer(Service):
             timeout_graceful_shutdown=1,
             ws="websockets-sansio",
         )
-        self._http = _Server(config)
+        self._http = AppServer(config)
         self._tasks.append(asyncio.create_task(self._http.serve(sockets=[listener])))
         while not self._http.started:
             if self._tasks[0].done():
@@ -131,31 +105,28 @@ class DevServer(Service):
                 await asyncio.sleep(0.01)
         return self.state.apps[app_id]
 
-    def _listener(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # With the protocol left at 0 asyncio does not turn Nagle's algorithm off: each answer would take 40 ms.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self.host, self.port))
-        except OSError:
-            listener.close()
-            raise
-        return listener
-
     def _application(self) -> Starlette:
-        mcp = McpEndpoint(self)
-        return Starlette(
-            routes=[
-                *sdk_api.routes(self),
-                *rest_v1.routes(self),
-                *rest_v2.routes(self),
-                *graphql.routes(self),
-                *mcp.routes(),
-                *self.gateway.routes(),
-                *self._realtime.routes(),
-                *page.routes(self),
-                *stand_in.routes(self),
-            ],
-            lifespan=mcp.lifespan,
-        )
+        routes = [
+            *sdk_api.routes(self),
+            *rest_v1.routes(self),
+            *rest_v2.routes(self),
+            *self.gateway.routes(),
+            *self._realtime.routes(),
+            *page.routes(self),
+        ]
+        lifespan = None
+        try:
+            from .views import graphql  # noqa: PLC0415
+
+            routes += graphql.routes(self)
+        except ModuleNotFoundError as error:
+            routes += stand_in.missing("/v0/gql", "graphql", error)
+        try:
+            from .views.mcp import McpEndpoint  # noqa: PLC0415
+
+            mcp = McpEndpoint(self)
+            routes += mcp.routes()
+            lifespan = mcp.lifespan
+        except ModuleNotFoundError as error:
+            routes += stand_in.missing("/mcp", "mcp", error)
+        return Starlette(routes=[*routes, *stand_in.routes(self)], lifespan=lifespan)

@@ -18,27 +18,17 @@ from agents.testing import ModelStep, ScriptedModel
 from openai.types.responses import Response as ModelAnswer
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from offline.model import GOOD, RuleBasedProvider
+from offline.openai_api.requests import ApiError, check_chat, check_response
 from offline.openai_api.tools import Object, Toolbox
 
 MAX_REMEMBERED = 1_000
 """Conversations that `previous_response_id` may go on with; the oldest is forgotten first."""
-
-
-class ApiError(Exception):
-    """A refusal in OpenAI's shape, with its HTTP status."""
-
-    def __init__(
-        self, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = headers or {}
 
 
 @dataclass
@@ -63,7 +53,7 @@ def application() -> Starlette:
             Route("/v1/models", api.models),
             Route("/{path:path}", api.unknown, methods=["GET", "POST", "DELETE"]),
         ],
-        exception_handlers={ApiError: _refusal},
+        exception_handlers={ApiError: _refusal, HTTPException: _not_served, Exception: _failure},
     )
 
 
@@ -73,10 +63,11 @@ class _Api:
         """All items of a conversation, by the id of the response with which it ends."""
 
     async def responses(self, request: Request) -> Response:
-        body = await _body(request, "input")
+        body = await _body(request)
+        check_response(body)
         earlier = self._conversations.get(body.get("previous_response_id") or "")
         if body.get("previous_response_id") and earlier is None:
-            raise ApiError(400, "There is no such response.", "previous_response_not_found")
+            raise ApiError(400, "There is no such response.", "previous_response_not_found", "previous_response_id")
         question = _question(body, [*(earlier or []), *_items(body["input"])])
         answer = await _ask(question)
         answer_id = f"resp_{uuid4().hex}"
@@ -89,7 +80,8 @@ class _Api:
         return JSONResponse(_response_body(answer, answer_id, body))
 
     async def chat_completions(self, request: Request) -> Response:
-        body = await _body(request, "messages")
+        body = await _body(request)
+        check_chat(body)
         answer = await _ask(_chat_question(body))
         if body.get("stream"):
             return StreamingResponse(_chat_events(answer, body), media_type="text/event-stream")
@@ -108,18 +100,27 @@ class _Api:
 async def _refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     kind = "server_error" if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = {"message": str(error), "type": kind, "param": None, "code": error.code}
+    body = {"message": str(error), "type": kind, "param": error.param, "code": error.code}
     return JSONResponse({"error": body}, error.status, error.headers)
 
 
-async def _body(request: Request, required: str) -> Object:
-    """Return the request's JSON object. Raises ApiError if it is none, or without its `required` field."""
+async def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return await _refusal(request, ApiError(error.status_code, f"{error.detail} ({request.method} {request.url.path})"))
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    return await _refusal(request, ApiError(500, f"The stand-in for OpenAI's API has failed: {error!r}"))
+
+
+async def _body(request: Request) -> Object:
+    """Return the request's JSON object. Raises ApiError if it is none."""
     try:
         body: Any = json.loads(await request.body())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, "We could not parse the JSON body of your request.") from error
-    if not isinstance(body, dict) or required not in body:
-        raise ApiError(400, f"Missing required parameter: '{required}'.", "missing_required_parameter")
+    if not isinstance(body, dict):
+        raise ApiError(400, "We could not parse the JSON body of your request. It has to be an object.")
     return body
 
 
@@ -145,7 +146,7 @@ async def _ask(question: Question) -> ModelResponse:
     except UserError as error:
         raise ApiError(404, str(error), "model_not_found") from error
     except openai.APIStatusError as error:
-        raise ApiError(error.status_code, error.message, error.code, dict(error.response.headers)) from error
+        raise ApiError(error.status_code, error.message, error.code, headers=dict(error.response.headers)) from error
     except openai.APIConnectionError as error:
         raise ApiError(503, error.message) from error
     for item in answer.output:
@@ -194,8 +195,8 @@ def _response_body(answer: ModelResponse, answer_id: str, asked: Object) -> Obje
             "instructions": asked.get("instructions"),
             "output": [item.model_dump(mode="json") for item in answer.output],
             "parallel_tool_calls": True,
-            "tool_choice": asked.get("tool_choice") or "auto",
-            "tools": asked.get("tools") or [],
+            "tool_choice": "auto",
+            "tools": [],
             "previous_response_id": asked.get("previous_response_id"),
             "usage": {
                 "input_tokens": usage.input_tokens,
@@ -206,7 +207,9 @@ def _response_body(answer: ModelResponse, answer_id: str, asked: Object) -> Obje
             },
         }
     )
-    return body.model_dump(mode="json")
+    # What was asked is told as it was asked, also when this version of the openai package does not know it.
+    echoed = {"tool_choice": asked.get("tool_choice") or "auto", "tools": asked.get("tools") or []}
+    return body.model_dump(mode="json") | echoed
 
 
 async def _response_events(answer: ModelResponse, answer_id: str, asked: Object) -> AsyncIterator[str]:

@@ -36,7 +36,8 @@ class Toolbox:
     def tools(self) -> list[FunctionTool]:
         """Return the tools under the names that the rules know."""
         return [
-            FunctionTool(self._known_name(name), "", schema, _never_called) for name, schema in self._schemas.items()
+            FunctionTool(self._known_name(name), "", schema, _never_called, strict_json_schema=False)
+            for name, schema in self._schemas.items()
         ]
 
     def understood(self, items: list[Object]) -> list[Object]:
@@ -123,6 +124,8 @@ class Toolbox:
 
 def fill(schema: Object, known: Callable[[str, Object], Json], name: str = "", root: Object | None = None) -> Json:
     """Return a value that fulfils a JSON schema: what `known` has for a property, or else the simplest value."""
+    if isinstance(schema, bool):
+        schema = {}
     root = root or schema
     if "$ref" in schema:
         schema = root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {})

@@ -47,6 +47,7 @@ async def model(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Model]:
         yield state
 
 
+@pytest.mark.conformance("Steps", "step.ai.infer: the engine asks the model, and no process of the app runs meanwhile.")
 async def test_the_engine_asks_the_model_while_no_process_of_the_app_runs(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ async def test_every_ticket_of_a_batch_is_announced_as_embedded(shelf: Shelf) ->
         assert sorted(e.data["ticket_id"] for e in events if e.name == "ticket/embedded") == sorted(ids)
 
 
+@pytest.mark.conformance("Flow control", "A batch starts when its time is up.")
 async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) -> None:
     await resolved(49)
     await shelf.past(seconds=20)
@@ -55,6 +56,7 @@ async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) 
     assert len(bulk()[0]) == 49
 
 
+@pytest.mark.conformance("Flow control", "A batch starts when it is full.")
 async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
     await resolved(51)
     await shelf.past(seconds=31)
@@ -62,6 +64,7 @@ async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
     assert [len(rows) for rows in bulk()] == [50, 1]
 
 
+@pytest.mark.conformance("Flow control", "Each key has a batch of its own.")
 async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
     accounts = [await resolved(30), await resolved(30)]
     await shelf.past(seconds=31)
@@ -69,6 +72,7 @@ async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
     assert sorted(sorted(rows) for rows in bulk()) == sorted(sorted(ids) for ids in accounts)
 
 
+@pytest.mark.conformance("Flow control", "An event that does not fulfil a batch's condition waits for no others.")
 async def test_what_does_not_meet_the_condition_does_not_wait_for_others(shelf: Shelf) -> None:
     live = await resolved(3, "live-demo")
     await resolved(3)

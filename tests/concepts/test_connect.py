@@ -61,6 +61,7 @@ async def attempts(shelf: Shelf, run_id: str) -> dict[str, int]:
     return {step["name"]: len(step["childrenSpans"]) or 1 for step in await steps_of(shelf, run_id)}
 
 
+@pytest.mark.conformance("Connect and realtime", "A worker that dials in needs no port of its own.")
 async def test_it_works_without_a_port_on_which_anybody_could_call_it(shelf: Shelf, processes: Processes) -> None:
     worker = await dial(shelf, processes)
     await shelf.send("concepts/connect.email", EMAIL)
@@ -87,6 +88,7 @@ async def test_its_runs_wait_while_it_is_gone_and_the_next_worker_goes_on_with_t
     assert [tried[step] for step in ("look-up", "answer")] == [1, 1]
 
 
+@pytest.mark.conformance("Connect and realtime", "A worker that is told to stop finishes its step.")
 async def test_when_it_is_told_to_stop_it_finishes_the_step_it_is_at(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

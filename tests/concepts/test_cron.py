@@ -76,6 +76,7 @@ async def test_every_day_at_nine_there_is_one_run_and_its_event_is_the_tick() ->
 
 
 @pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.conformance("Events", "A cron keeps the hour of its time zone when the clocks change.")
 async def test_nine_in_paris_stays_nine_when_the_clocks_change(hours: int) -> None:
     async with clock_at(change_of_clocks(hours), cron.daily_report, cron.shop_in_paris) as engine:
         await engine.advance(timedelta(days=2))
@@ -121,6 +122,7 @@ async def test_a_run_of_a_cron_sleeps_like_any_other(monkeypatch: pytest.MonkeyP
         assert turned == ["open", "closed"]
 
 
+@pytest.mark.conformance("Events", "A cron's function can be invoked by hand.")
 async def test_a_cron_is_invoked_by_hand_at_any_time(shelf: Shelf) -> None:
     await shelf.invoke("concepts-daily-customer-health-check")
     assert await shelf.outputs("daily-customer-health-check") == [{"customers_scheduled": 3}]

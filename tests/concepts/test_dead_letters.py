@@ -5,6 +5,7 @@ import asyncio
 import fastapi
 import inngest
 import inngest.fast_api
+import pytest
 
 from concepts import outside
 from tests.concepts.shelf import Shelf
@@ -31,6 +32,7 @@ async def test_on_failure_is_not_called_for_a_run_that_recovers(shelf: Shelf) ->
     assert (times("pay"), times("send_mail"), times("note_failure")) == (2, 0, 0)
 
 
+@pytest.mark.conformance("Failures", "on_failure is not retried; a function on inngest/function.failed is.")
 async def test_on_failure_is_not_tried_again_but_the_dead_letter_is(shelf: Shelf) -> None:
     outside.fail("send_mail", DOWN)
     outside.fail("note_failure", DOWN)
@@ -71,6 +73,7 @@ async def test_the_failures_of_other_apps_are_not_the_shelf_s(shelf: Shelf) -> N
     assert outside.asked("note_failure")[0][0] == "concepts-retries-charge"
 
 
+@pytest.mark.conformance("Failures", "A run that inngest/function.failed started sends none when it fails.")
 async def test_a_dead_letter_that_fails_does_not_make_another(shelf: Shelf) -> None:
     outside.fail("note_failure", *[inngest.NonRetriableError("the list is gone")] * 9)
     await shelf.send("concepts/retries.charge", DECLINED)

@@ -52,6 +52,7 @@ async def test_a_message_survives_a_model_that_is_down_where_a_request_loses_it(
     await drafted(shelf, "cust_002")
 
 
+@pytest.mark.conformance("Events", "An event waits until the app is back.")
 async def test_the_event_waits_for_a_dead_consumer(shelf: Shelf) -> None:
     async with apart() as program:
         await program.start()

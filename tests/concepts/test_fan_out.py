@@ -18,6 +18,7 @@ SUBSCRIBERS = ["refund-failed-notify-support", "refund-failed-update-risk-score"
 CHILDREN = 500 if OFFICIAL else 5000
 
 
+@pytest.mark.conformance("Events", "Each function that listens to an event has a run of its own.")
 async def test_three_subscribers_of_one_event_each_have_a_run(shelf: Shelf) -> None:
     await shelf.send(webhooks.REFUND_FAILED, FAILED)
     returned = [await shelf.outputs(function) for function in SUBSCRIBERS]
@@ -45,6 +46,7 @@ async def test_a_subscriber_that_fails_fails_alone(shelf: Shelf, monkeypatch: py
     assert outside.stored == {"risk-ch_1": 0.42}
 
 
+@pytest.mark.conformance("Events", "One step sends 5,000 events, and each starts one run.")
 async def test_one_step_starts_5000_children_and_each_runs_once(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING", outside.logger.name)
     await shelf.send("concepts/fan_out.day_began", {"run_day": str(uuid4()), "customers": CHILDREN})
@@ -58,6 +60,7 @@ async def test_one_step_starts_5000_children_and_each_runs_once(shelf: Shelf, ca
         assert runs == {"fan-out-health-checks": 1, "customer-health-check": CHILDREN}
 
 
+@pytest.mark.conformance("Events", "Events with the same ids, sent by another run, start nothing again.")
 async def test_a_parent_that_fans_out_again_starts_nobody_again(shelf: Shelf) -> None:
     run_day = str(uuid4())
     await shelf.send("concepts/fan_out.day_began", {"run_day": run_day, "customers": 20})
@@ -86,6 +89,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldModel]:
     model.may_answer.set()
 
 
+@pytest.mark.conformance("Steps", "Whoever invokes a function gets its result.")
 async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, held: HeldModel) -> None:
     await shelf.send("concepts/fan_out.question", {"order_id": "A-1001"})
     await shelf.until(held.asked.is_set, "the investigation")
@@ -95,6 +99,7 @@ async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, h
     assert await shelf.outputs("fan-out-ask-and-wait") == ["It was lost."]
 
 
+@pytest.mark.conformance("Steps", "A step that sends an event does not wait for what the event starts.")
 async def test_send_event_does_not_wait(shelf: Shelf, held: HeldModel) -> None:
     await shelf.send("concepts/fan_out.hint", {"order_id": "A-1001"})
     await shelf.until(held.asked.is_set, "the investigation")

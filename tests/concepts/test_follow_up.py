@@ -1,5 +1,7 @@
 """Handing over proven by what was sent, and when. Runs without a database, a model or a network."""
 
+import pytest
+
 from concepts import outside
 from tests.concepts.shelf import Shelf
 
@@ -20,6 +22,7 @@ async def test_the_lead_is_followed_up_once_at_the_time_that_the_event_names(she
     assert len(letters()) == 1
 
 
+@pytest.mark.conformance("Steps", "Several events are sent in one step.")
 async def test_several_events_are_sent_in_one_step(shelf: Shelf) -> None:
     await shelf.send("api/new-lead", LEAD)
     await shelf.ended("leads/initial")

@@ -106,6 +106,7 @@ async def test_an_answer_to_another_question_decides_nothing(shelf: Shelf, stran
     assert (outside.paid, outside.asked("audit")) == ([], [])
 
 
+@pytest.mark.conformance("Waiting", "A run that waits holds no place of the concurrency limit.")
 async def test_five_refunds_are_worked_on_at_once_and_one_that_waits_holds_no_place(shelf: Shelf) -> None:
     for _ in range(8):
         await ask_for(shelf, MUCH)
@@ -113,6 +114,7 @@ async def test_five_refunds_are_worked_on_at_once_and_one_that_waits_holds_no_pl
     assert len(await shelf.runs(GATE, "RUNNING")) == 8
 
 
+@pytest.mark.conformance("Waiting", "A wait in parallel with the question hears an answer that comes at once.")
 async def test_an_answer_at_the_moment_of_the_question_is_heard(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answer_at_once(shelf, monkeypatch)
     asked.append(await ask_for(shelf, MUCH))

@@ -19,6 +19,7 @@ def order() -> str:
     return f"A-{uuid4()}"
 
 
+@pytest.mark.conformance("Events", "Two events with the same id start a function once.")
 async def test_the_same_event_id_twice_is_one_run(shelf: Shelf, order: str) -> None:
     await idempotency.request_refund(order, 4900)
     await idempotency.request_refund(order, 4900)
@@ -64,6 +65,7 @@ async def test_a_process_killed_after_the_payment_pays_again_unless_the_bank_kno
     assert outside.paid == [(order, 4900)] * payments
 
 
+@pytest.mark.conformance("Flow control", "With an idempotency expression a function runs once for each of its values.")
 async def test_the_function_runs_once_per_order_whatever_the_ids_of_the_events(shelf: Shelf, order: str) -> None:
     for sender in ("carrier", "warehouse", "shop"):
         await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"}, f"{sender}-{order}")

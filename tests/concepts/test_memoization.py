@@ -18,6 +18,7 @@ async def reminded(shelf: Shelf, function_id: str) -> list[str]:
     return [to for to, _ in outside.asked("send_mail")]
 
 
+@pytest.mark.conformance("Steps", "Code between the steps runs at every call of the function.")
 async def test_a_call_between_steps_is_paid_at_every_call_of_the_function_and_hears_another_answer(
     shelf: Shelf,
 ) -> None:
@@ -48,6 +49,7 @@ async def test_a_retry_of_a_later_step_pays_a_call_between_steps_once_more(shelf
 
 
 @pytest.mark.parametrize("function_id", LOOPS)
+@pytest.mark.conformance("Steps", "A step's id may be repeated in a loop.")
 async def test_in_a_loop_one_name_and_a_name_for_each_both_do_as_long_as_the_order_stays(
     shelf: Shelf, function_id: str
 ) -> None:

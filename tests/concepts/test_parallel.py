@@ -31,6 +31,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, asyncio.Event]]:
         event.set()
 
 
+@pytest.mark.conformance("Steps", "The body of each parallel step runs once.")
 async def test_each_parallel_step_is_executed_once(shelf: Shelf) -> None:
     await shelf.send("concepts/parallel.history", CUSTOMER)
     [found] = await shelf.outputs("parallel-history")
@@ -38,6 +39,7 @@ async def test_each_parallel_step_is_executed_once(shelf: Shelf) -> None:
     assert Counter(outside.asked("look_up")) == Counter(PLACES)
 
 
+@pytest.mark.conformance("Steps", "Parallel steps are under way at the same time.")
 async def test_they_are_under_way_at_the_same_time(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     all_three = asyncio.Barrier(3)
     look_up = outside.look_up
@@ -70,6 +72,7 @@ async def test_with_gather_three_bodies_run_six_times(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("first", ["careful", "quick"])
+@pytest.mark.conformance("Steps", "In race mode a branch goes on while another one is still at work.")
 async def test_the_first_reply_is_sent_while_the_other_model_still_writes(
     shelf: Shelf, held: dict[str, asyncio.Event], first: str
 ) -> None:

@@ -29,6 +29,7 @@ async def keep_the_desk_busy(shelf: Shelf) -> None:
     await shelf.until(lambda: outside.busy["all"] == 1, "the desk is taken")
 
 
+@pytest.mark.conformance("Flow control", "A run with a higher priority starts first.")
 async def test_enterprise_overtakes_pro_and_pro_overtakes_free_in_one_queue(shelf: Shelf) -> None:
     await keep_the_desk_busy(shelf)
     await write(shelf, "free-a", "pro-a", "enterprise-a", "free-b", "pro-b", "enterprise-b")
@@ -66,6 +67,7 @@ async def test_no_tenant_is_above_its_share_whatever_its_priority(shelf: Shelf) 
     assert max(outside.peak.values()) == 3
 
 
+@pytest.mark.conformance("Flow control", "With a limit per key, a long queue of one key holds up no other.")
 async def test_the_others_are_answered_long_before_the_greedy_tenants_backlog(shelf: Shelf) -> None:
     outside.hold()
     greedy, others = ["enterprise-greedy"] * 40, ["free-a", "pro-b", "free-c"]

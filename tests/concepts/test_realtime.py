@@ -47,6 +47,7 @@ async def open_page(shelf_url: str) -> AsyncIterator[Page]:
         listening.cancel()
 
 
+@pytest.mark.conformance("Connect and realtime", "A subscriber hears what a run publishes, in order.")
 async def test_the_page_is_told_each_stage_once_and_in_order(shelf: Shelf, shelf_url: str) -> None:
     async with open_page(shelf_url) as page:
         await page.ask()
@@ -64,6 +65,7 @@ async def test_published_between_the_steps_the_page_is_told_again_at_every_call(
     assert [percent for percent, _ in page.told] == [10, 10, 100]
 
 
+@pytest.mark.conformance("Connect and realtime", "A subscriber hears the channel of its token only.")
 async def test_another_page_hears_nothing_of_it(shelf: Shelf, shelf_url: str) -> None:
     async with open_page(shelf_url) as page, open_page(shelf_url) as other:
         await page.ask()

@@ -56,6 +56,7 @@ def paid() -> list[str]:
     return sorted(order_id for order_id, _ in outside.paid)
 
 
+@pytest.mark.conformance("Cancelling and rerunning", "Failed runs are listed and run again (REST v2).")
 async def test_failed_runs_are_run_again_on_the_fixed_code(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, since: str
 ) -> None:
@@ -197,6 +198,7 @@ async def test_a_failed_batch_is_left_alone_because_its_rerun_would_get_one_even
     assert "a batch; send its events again" in capsys.readouterr().out
 
 
+@pytest.mark.conformance("Cancelling and rerunning", "Runs are cancelled; a step that runs may finish (REST v2).")
 async def test_runs_in_bulk_are_cancelled_asleep_waiting_and_queued_and_a_running_step_is_finished(
     shelf: Shelf, since: str
 ) -> None:

@@ -21,6 +21,7 @@ async def first_attempt(shelf: Shelf, name: str) -> None:
     await shelf.until(lambda: times(name) > 0, f"the first attempt of {name}")
 
 
+@pytest.mark.conformance("Failures", "A step that fails is tried again after a while.")
 async def test_a_transient_failure_costs_its_step_one_more_attempt_and_the_step_before_none(shelf: Shelf) -> None:
     outside.fail("ask_model", DOWN)
     await shelf.send("concepts/retries.brief", ADA)
@@ -74,6 +75,7 @@ async def test_a_retry_comes_when_the_busy_model_says(shelf: Shelf) -> None:
     assert times("ask_model") == 2
 
 
+@pytest.mark.conformance("Failures", "NonRetriableError fails the run at once.")
 async def test_a_permanent_failure_is_not_tried_again(shelf: Shelf) -> None:
     await shelf.send("concepts/retries.charge", DECLINED)
     await shelf.ended("retries-charge", "FAILED")
@@ -81,6 +83,7 @@ async def test_a_permanent_failure_is_not_tried_again(shelf: Shelf) -> None:
     assert (await shelf.asked("pay", 1), outside.paid) == ([("declined", 4900, "declined")], [])
 
 
+@pytest.mark.conformance("Failures", "A step whose NonRetriableError is caught runs again at the next call.")
 async def test_a_caught_permanent_error_runs_its_step_again(shelf: Shelf) -> None:
     """One step comes after the charge: without a memory of it, it is made before that step and after it."""
     await shelf.send("concepts/retries.caught", DECLINED)

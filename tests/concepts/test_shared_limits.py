@@ -36,6 +36,7 @@ async def test_a_hundred_notifications_are_sent_at_once(shelf: Shelf) -> None:
     await held(shelf, *[("notification/send", {"user_id": user}) for user in users], at_once=100)
 
 
+@pytest.mark.conformance("Flow control", "Functions share a concurrency limit of the environment.")
 async def test_functions_that_name_the_same_limit_share_it(shelf: Shelf) -> None:
     names = ["concepts/shared_limits.summary", "concepts/shared_limits.translation"]
     await held(shelf, *[(name, {}) for name in names for _ in range(10)], at_once=4)

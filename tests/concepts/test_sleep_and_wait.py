@@ -96,6 +96,7 @@ async def test_an_approval_wakes_its_own_refund_only(shelf: Shelf) -> None:
     assert outside.paid == [(first, MUCH)]
 
 
+@pytest.mark.conformance("Waiting", "A value that looks like an expression is only a value.")
 async def test_an_id_that_says_yes_to_itself_wakes_nothing(shelf: Shelf) -> None:
     """With the id inside the expression, as the course writes it, any decision would match this request."""
     request_id = "' || true || '"
@@ -139,6 +140,7 @@ async def test_an_approval_given_at_the_moment_of_the_question_is_heard(
     assert await shelf.outputs(APPROVAL) == [{"status": "issued", "refund_id": "payment-1"}]
 
 
+@pytest.mark.conformance("Waiting", "A sleep and a wait of days survive restarts of the app.")
 async def test_a_sleep_and_a_wait_survive_five_redeploys(shelf: Shelf) -> None:
     """Each time the process is killed and another one started; at the end none is left that knew of the beginning."""
     async with apart() as program:

@@ -17,6 +17,7 @@ def called() -> list[str]:
     return [name for name, _ in outside.calls if name != "count"]
 
 
+@pytest.mark.conformance("Steps", "A step's body runs once, however often its function is called.")
 async def test_the_body_of_each_of_the_five_steps_runs_once(shelf: Shelf) -> None:
     await shelf.send(RECEIVED, EMAIL)
     [output] = await shelf.outputs(FUNCTION)
@@ -27,6 +28,7 @@ async def test_the_body_of_each_of_the_five_steps_runs_once(shelf: Shelf) -> Non
 
 
 @pytest.mark.parametrize(("dies_after", "done"), [("ask_model", 3), ("store", 4)])
+@pytest.mark.conformance("Steps", "When its process dies, a run goes on in another one, at the step at which it was.")
 async def test_a_killed_process_resumes_in_another_at_the_step_it_died_in(
     shelf: Shelf, dies_after: str, done: int
 ) -> None:

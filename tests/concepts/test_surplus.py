@@ -2,6 +2,8 @@
 
 from uuid import uuid4
 
+import pytest
+
 from concepts import outside
 from tests.concepts.shelf import Shelf
 
@@ -25,6 +27,7 @@ async def told(shelf: Shelf, *expected: str) -> None:
     assert so_far() == sorted(expected)
 
 
+@pytest.mark.conformance("Flow control", "A rate limit drops what is too much.")
 async def test_a_rate_limit_takes_the_first_and_drops_the_others_without_a_run(shelf: Shelf) -> None:
     plan = f"plan-{uuid4()}"
     await save(shelf, plan, 1, 2, 3)
@@ -41,6 +44,7 @@ async def test_a_rate_limit_takes_one_more_when_its_period_is_over(shelf: Shelf)
     await told(shelf, *["announced version 1"] * 2)
 
 
+@pytest.mark.conformance("Flow control", "A debounce waits for quiet and keeps the last event.")
 async def test_a_debounce_merges_a_burst_into_one_run_with_the_last_event(shelf: Shelf) -> None:
     plan = f"plan-{uuid4()}"
     await save(shelf, plan, 1, 2, 3)
@@ -53,6 +57,7 @@ async def test_a_debounce_merges_a_burst_into_one_run_with_the_last_event(shelf:
     await told(shelf, "indexed version 6")
 
 
+@pytest.mark.conformance("Flow control", "A singleton skips what comes while it runs.")
 async def test_a_singleton_skips_what_comes_while_it_runs(shelf: Shelf) -> None:
     plan = f"plan-{uuid4()}"
     await save(shelf, plan, 1, 2, 3)
@@ -60,6 +65,7 @@ async def test_a_singleton_skips_what_comes_while_it_runs(shelf: Shelf) -> None:
     await told(shelf, "imported version 1")
 
 
+@pytest.mark.conformance("Flow control", "A singleton in cancel mode lets only the newest run finish.")
 async def test_a_singleton_in_cancel_mode_lets_only_the_newest_finish(shelf: Shelf) -> None:
     plan = f"plan-{uuid4()}"
     await save(shelf, plan, 1, 2, 3)
@@ -68,6 +74,7 @@ async def test_a_singleton_in_cancel_mode_lets_only_the_newest_finish(shelf: She
     assert len(await shelf.runs("export-the-newest", "CANCELLED")) == 2
 
 
+@pytest.mark.conformance("Flow control", "Rate limit, debounce and singleton count each key by itself.")
 async def test_each_document_is_limited_merged_and_replaced_by_itself(shelf: Shelf) -> None:
     for document_id in (f"plan-{uuid4()}", f"report-{uuid4()}"):
         await save(shelf, document_id, 1, 2, 3)
@@ -76,6 +83,7 @@ async def test_each_document_is_limited_merged_and_replaced_by_itself(shelf: She
         await told(shelf, *[outcome] * 2)
 
 
+@pytest.mark.conformance("Flow control", "A debounce gives up waiting at its timeout.")
 async def test_a_debounce_does_not_wait_for_ever_for_a_quiet_moment(shelf: Shelf) -> None:
     """Saved every eight seconds, it is never quiet for ten; after 30 the newest version is indexed all the same."""
     plan = f"plan-{uuid4()}"

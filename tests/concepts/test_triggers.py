@@ -17,6 +17,7 @@ ORDER = {"order_id": "A-1001", "old_quantity": 1, "quantity": 2}
         ("order/cancelled", "cancelled", "unpack A-1001"),
     ],
 )
+@pytest.mark.conformance("Events", "A function may have several triggers.")
 async def test_each_event_wakes_the_one_function_which_knows_what_woke_it(
     shelf: Shelf, event: str, output: str, told: str
 ) -> None:
@@ -25,6 +26,7 @@ async def test_each_event_wakes_the_one_function_which_knows_what_woke_it(
     assert outside.asked("tell_team") == [told]
 
 
+@pytest.mark.conformance("Events", "An event that does not fulfil the trigger's expression starts no run.")
 async def test_what_the_expression_turns_away_starts_no_run(shelf: Shelf) -> None:
     await shelf.send("order/updated", ORDER | {"old_quantity": 2})
     await shelf.send("order/cancelled", ORDER)

@@ -1,5 +1,6 @@
 """The pytest plugin, used as a stranger would: on functions of its own, and on the approval of refunds."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -12,7 +13,6 @@ import db
 import inngest_app as reference
 from offline.inngest_server.core.state import RunStatus
 from offline.postgres import EmbeddedPostgres
-from offline.processes import ROOT
 from offline.pytest_plugin import Server
 from tests.ledger import forget_everything
 
@@ -56,6 +56,17 @@ def test_time_passes_when_a_test_says_so(
     assert paid == ["first"]
     inngest_server.clock.advance(hours=1)
     assert (paid, run.output) == (["first", "second"], "done")
+
+
+def test_a_function_is_invoked_and_its_run_cancelled(
+    inngest_server: Server, inngest_app: Serve, counting: fastapi.FastAPI, paid: list[str]
+) -> None:
+    inngest_app(counting)
+    run = inngest_server.invoke("twice", {"by": "hand"})
+    inngest_server.settle()
+    inngest_server.cancel(run)
+    inngest_server.clock.advance(hours=2)
+    assert (paid, run.status, run.event.data["by"]) == (["first"], RunStatus.CANCELLED, "hand")
 
 
 def test_a_step_that_is_made_to_fail_is_tried_again(
@@ -141,7 +152,9 @@ def test_wherever_the_process_dies_a_yes_pays_once(worker: Server) -> None:
 def test_a_mark_without_an_app_and_a_test_that_a_crash_breaks_are_told(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # The plugin of the inner pytest chooses an address of its own.
+    monkeypatch.setenv("INNGEST_DEV", os.environ["INNGEST_DEV"])
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(
         """
         import pytest, fastapi, inngest, inngest.fast_api
@@ -166,7 +179,8 @@ def test_a_mark_without_an_app_and_a_test_that_a_crash_breaks_are_told(
             assert done == ["paid"]
         """
     )
-    result = pytester.runpytest_subprocess("-p", "offline.pytest_plugin", "-p", "no:cacheprovider")
+    # In this process, because another one would import everything anew.
+    result = pytester.runpytest_inprocess("-p", "offline.pytest_plugin", "-p", "no:cacheprovider")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*the test has to serve its app with the fixture inngest_app*"])
     result.stdout.fnmatch_lines(["*The process was killed after call 1 of the engine (pay).*"])

@@ -187,7 +187,54 @@ async def test_what_is_not_served_says_that_this_is_a_stand_in(url: str) -> None
         assert answer.status_code == 404
         assert "stand-in" in answer.json()["error"]["message"]
         assert (await http.post("/responses", content=b"nonsense")).status_code == 400
-        assert (await http.post("/responses", json={"model": "m"})).status_code == 400
+        assert (await http.put("/responses", json={})).json()["error"]["type"] == "invalid_request_error"
+
+
+CHAT, RESPONSES = "/chat/completions", "/responses"
+HELLO = {"role": "user", "content": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "code"),
+    [
+        (CHAT, {"messages": [HELLO]}, "model", "missing_required_parameter"),
+        (CHAT, {}, "messages", "missing_required_parameter"),
+        (CHAT, {"messages": []}, "messages", "empty_array"),
+        (CHAT, {"messages": "Hello"}, "messages", "invalid_type"),
+        (CHAT, {"messages": ["Hello"]}, "messages[0]", "invalid_type"),
+        (CHAT, {"messages": [{"content": "Hello"}]}, "messages[0].role", "missing_required_parameter"),
+        (CHAT, {"messages": [HELLO | {"role": "nobody"}]}, "messages[0].role", "invalid_value"),
+        (CHAT, {"messages": [HELLO | {"content": 7}]}, "messages[0].content", "invalid_type"),
+        (CHAT, {"messages": [HELLO | {"content": ["x"]}]}, "messages[0].content[0]", "invalid_type"),
+        (CHAT, {"messages": [HELLO | {"role": "tool"}]}, "messages[0].tool_call_id", "missing_required_parameter"),
+        (CHAT, {"messages": [HELLO | {"tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0].function", None),
+        (CHAT, {"messages": [HELLO], "tools": [{"function": {}}]}, "tools[0].function.name", None),
+        (CHAT, {"messages": [HELLO], "response_format": "json"}, "response_format", "invalid_type"),
+        (RESPONSES, {}, "input", "missing_required_parameter"),
+        (RESPONSES, {"input": 7}, "input", "invalid_type"),
+        (RESPONSES, {"input": ["x"]}, "input[0]", "invalid_type"),
+        (RESPONSES, {"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name", None),
+        (RESPONSES, {"input": [{"type": "function_call_output", "call_id": "c"}]}, "input[0].output", None),
+        (RESPONSES, {"input": "x", "previous_response_id": []}, "previous_response_id", "invalid_type"),
+        (RESPONSES, {"input": "x", "tools": [{"type": "function"}]}, "tools[0].name", None),
+        (
+            RESPONSES,
+            {"input": "x", "tools": [{"type": "function", "name": "f", "parameters": {"required": 7}}]},
+            "tools[0].parameters",
+            "invalid_schema",
+        ),
+        (RESPONSES, {"input": "x", "text": {"format": "json"}}, "text.format", "invalid_type"),
+    ],
+)
+async def test_a_malformed_request_is_refused_as_openai_does(
+    url: str, path: str, body: dict[str, Any], param: str, code: str | None
+) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        answer = await http.post(path, json=body if param == "model" else {"model": "m"} | body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
+    assert error["code"] == (code or "missing_required_parameter")
+    assert f"'{param}'" in error["message"] or code == "invalid_value"
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,17 @@ def test_both_coding_agents_have_every_prompt_and_every_server() -> None:
     urls = {name: server["url"] for name, server in claude["mcpServers"].items()}
     assert urls == {name: server["url"] for name, server in opencode["mcp"].items()}
     assert urls["inngest-dev"] == "http://127.0.0.1:8288/mcp"
+
+
+def test_the_conformance_table_has_a_row_for_every_case() -> None:
+    case = re.compile(
+        r'@(?:pytest\.mark\.conformance|case)\(\s*"[^"]+",\s*"([^"]+)"\s*\)\n(?:[@\s)\]].*\n)*async def (\w+)'
+    )
+    marked = {
+        (behaviour, f"{path.relative_to(ROOT)}::{test}")
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for behaviour, test in case.findall(path.read_text())
+    }
+    page = (ROOT / "offline" / "inngest_server" / "conformance.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| [^|]+ \| [^|]+ \| `(.+)` \|$", page, re.M)
+    assert marked == set(rows), "make conformance writes the table anew"

@@ -41,6 +41,22 @@ def test_the_wheel_declares_whatever_its_files_import() -> None:
     assert undeclared == set()
 
 
+def test_the_engine_alone_needs_no_extra() -> None:
+    # What is imported only when its extra is installed.
+    optional = {
+        Path("offline/inngest_server/views") / name for name in ("mcp.py", "mcp_docs.py", "mcp_tools.py", "graphql.py")
+    }
+    plain = {
+        canonicalize_name(Requirement(text).name) for text in [*WHEEL["project"]["dependencies"], *EXTRAS["pytest"]]
+    }
+    starts = (Path("offline/inngest_server/__main__.py"), Path("offline/pytest_plugin.py"))
+    alone = {path for start in starts for path in (start, *reached(start))} - optional
+    distributions = importlib.metadata.packages_distributions()
+    for path in alone:
+        for name in tops(imports(path)) - sys.stdlib_module_names - {"__future__", "offline"}:
+            assert plain & {canonicalize_name(each) for each in distributions.get(name, [])}, f"{path}: {name}"
+
+
 def test_the_wheel_asks_for_the_versions_with_which_the_project_is_tested() -> None:
     tested = declared("offline", "dev")
     assert {name: str(tested[name].specifier) for name in NEEDED} == {

@@ -4,14 +4,16 @@ Names, parameters, answers and errors are those recorded from the official serve
 by side: the deprecated tools (`send_event`, `get_run_status`, `poll_run_status`, `invoke_function_sync`), whose code is
 here, and those that hand on the REST API v2 (`api_v2/operations.py`).
 
-Known differences: the documentation tools have no documentation. `invoke_function` with an `idempotencyKey` starts one
-run where the official server started two; without one it answers the run where that server sometimes answers 409.
+Known differences: the documentation tools have other pages (`mcp_docs.py`). `invoke_function` with an `idempotencyKey`
+starts one run where the official server started two; without one it answers the run where that server sometimes answers
+409.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -29,9 +31,10 @@ from starlette.routing import Route
 from offline.inngest_server.api_v2 import operations
 from offline.inngest_server.api_v2.answers import ApiError, Object
 from offline.inngest_server.api_v2.operations import Operation
-from offline.inngest_server.core.state import OFFICIAL_COMMAND, Json, Run, RunStatus, iso
+from offline.inngest_server.core.state import Json, Run, RunStatus, iso
 from offline.inngest_server.service import Service
 
+from . import mcp_docs
 from .mcp_tools import TOOLS
 
 Handler = Callable[[Service, Object], Awaitable[types.CallToolResult]]
@@ -39,10 +42,6 @@ Handler = Callable[[Service, Object], Awaitable[types.CallToolResult]]
 POLL_SECONDS = 30
 """How long the deprecated tools wait for a run when the caller names no timeout."""
 POLL_INTERVAL_MS = 1000
-DOCS_ELSEWHERE = (
-    "This is the stand-in engine, which carries no documentation: it is served by the official dev server "
-    f"({OFFICIAL_COMMAND}) and at https://www.inngest.com/docs."
-)
 
 
 class ToolError(Exception):
@@ -214,9 +213,27 @@ async def invoke_function_sync(service: Service, args: Object) -> types.CallTool
     return _result(text, result | ended)
 
 
-async def docs_elsewhere(_service: Service, _args: Object) -> types.CallToolResult:
-    """Point at the documentation."""
-    raise ToolError(DOCS_ELSEWHERE)
+async def grep_docs(_service: Service, args: Object) -> types.CallToolResult:
+    """Search the pages that are here."""
+    if not args["pattern"]:
+        raise ToolError("pattern cannot be empty")
+    try:
+        return _result(*mcp_docs.search(args["pattern"], args.get("limit") or mcp_docs.MAX_MATCHES))
+    except re.error as error:
+        raise ToolError(f"invalid pattern: {error}") from error
+
+
+async def read_doc(_service: Service, args: Object) -> types.CallToolResult:
+    """Read one of the pages that are here."""
+    try:
+        return _result(*mcp_docs.read(args["path"]))
+    except KeyError as error:
+        raise ToolError(f"file not found: {args['path']}") from error
+
+
+async def list_docs(service: Service, _args: Object) -> types.CallToolResult:
+    """Say which pages are here."""
+    return _result(*mcp_docs.overview(_seconds(service.clock.now())))
 
 
 def _run_status(service: Service, run_id: str) -> Object:
@@ -305,16 +322,16 @@ HANDLERS: dict[str, Handler] = {
     "get_run": _v2(operations.get_run),
     "get_run_status": get_run_status,
     "get_run_trace": _v2(operations.get_run_trace),
-    "grep_docs": docs_elsewhere,
+    "grep_docs": grep_docs,
     "health": _v2(operations.health),
     "invoke_function": _v2(operations.invoke_function),
     "invoke_function_sync": invoke_function_sync,
-    "list_docs": docs_elsewhere,
+    "list_docs": list_docs,
     "list_function_runs": _v2(operations.list_function_runs),
     "list_functions": _v2(operations.list_functions),
     "list_runs": _v2(operations.list_runs),
     "poll_run_status": poll_run_status,
-    "read_doc": docs_elsewhere,
+    "read_doc": read_doc,
     "rerun": _v2(operations.rerun),
     "send_event": send_event,
 }

@@ -123,7 +123,7 @@ TOOLS: list[Tool] = [
     _old(
         "grep_docs",
         "Search documentation",
-        "Search the documentation (official dev server only). Parameters: pattern (required), limit (optional)",
+        "Search this project's pages. Parameters: pattern (required, a regular expression), limit (default 10)",
         ["pattern"],
         pattern=STRING,
         limit=INTEGER,
@@ -158,7 +158,7 @@ TOOLS: list[Tool] = [
     Tool(
         name="list_docs",
         title="List documentation",
-        description="List documentation categories (official dev server only). No parameters required.",
+        description="List the pages that this project has, by folder. No parameters required.",
         input_schema={"type": "object", "additionalProperties": False},
     ),
     _reads(
@@ -204,7 +204,7 @@ TOOLS: list[Tool] = [
     _old(
         "read_doc",
         "Read documentation",
-        "Read one documentation file (official dev server only). Parameters: path (required)",
+        "Read one page. Parameters: path (required, as grep_docs names it)",
         ["path"],
         path=STRING,
     ),

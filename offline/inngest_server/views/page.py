@@ -25,6 +25,7 @@ from offline.inngest_server.core.state import (
     OFFICIAL_COMMAND,
     Function,
     Json,
+    Run,
     RunStatus,
     Step,
     StepOp,
@@ -89,6 +90,8 @@ class _Page:
         self._templates.globals |= {
             "official": OFFICIAL_COMMAND,
             "waits_for": self._waits_for,
+            "left": self._left,
+            "next_attempt": self._next_attempt,
             "trigger": _trigger,
             "flow": _flow_control,
         }
@@ -114,9 +117,7 @@ class _Page:
             run = self._service.run(request.path_params["id"])
         except NotFoundError:
             return self._problem("There is no such run. All state is lost when the stand-in ends.", 404)
-        retries = [when for name, when in self._service.timers(run) if name.startswith("retry-")]
-        error = run.output if run.status is RunStatus.FAILED else None
-        return self._render("run.html", run=run, error=error, next_attempt=min(retries, default=None))
+        return self._render("run.html", run=run, error=run.output if run.status is RunStatus.FAILED else None)
 
     async def functions(self, _: Request) -> Response:
         return self._render("functions.html", apps=self._service.apps(), functions=self._service.functions())
@@ -124,8 +125,16 @@ class _Page:
     async def events(self, request: Request) -> Response:
         internal = bool(request.query_params.get("internal"))
         found = self._service.events(internal=internal)
-        runs = self._service.state.runs
-        return self._render("events.html", events=found[:MAX_LISTED], total=len(found), internal=internal, runs=runs)
+        triggers = {trigger.event for function in self._service.functions() for trigger in function.triggers}
+        return self._render(
+            "events.html",
+            events=found[:MAX_LISTED],
+            total=len(found),
+            internal=internal,
+            runs=self._service.state.runs,
+            names=sorted(filter(None, triggers)),
+            name=request.query_params.get("name", ""),
+        )
 
     # What can be done
 
@@ -174,7 +183,12 @@ class _Page:
 
     def _render(self, template: str, http_status: int = 200, **values: Any) -> Response:
         shown = {"now": self._service.clock.now(), "offset": self._service.clock.offset, **values}
-        return HTMLResponse(self._templates.get_template(template).render(shown), http_status, HEADERS)
+        here = template.partition(".")[0]
+        return HTMLResponse(
+            self._templates.get_template(template).render(shown, here="runs" if here == "run" else here),
+            http_status,
+            HEADERS,
+        )
 
     def _problem(self, message: str, status: int) -> Response:
         return self._render("problem.html", status, message=message)
@@ -184,13 +198,22 @@ class _Page:
         if step.status is not StepStatus.WAITING:
             return ""
         until = step.opts.get("until") or step.opts.get("timeout_at")
-        left = _duration((until or 0) - self._service.clock.now())
+        left = _duration(self._left(step))
         if step.op is StepOp.SLEEP:
             return f"sleeps for another {left}, until {_time(until)}"
         if step.op is StepOp.WAIT_FOR_EVENT:
             condition = f" if {step.opts['if']}" if step.opts.get("if") else ""
             return f"waits for {step.opts['event']}{condition}, for another {left}, until {_time(until)}"
         return f"waits for a run of {step.opts.get('function_id')}, for another {left}, until {_time(until)}"
+
+    def _left(self, step: Step) -> float:
+        """Return for how many seconds a step still waits."""
+        until = step.opts.get("until") or step.opts.get("timeout_at") or 0.0
+        return max(0.0, float(until) - self._service.clock.now())
+
+    def _next_attempt(self, run: Run) -> float | None:
+        """Return when the next of a run's failed calls is tried again, if one is."""
+        return min((when for name, when in self._service.timers(run) if name.startswith("retry-")), default=None)
 
 
 def _file(name: str) -> Endpoint:

@@ -1,4 +1,4 @@
-"""What only the stand-in has beside its page: its clock, and the answer to every path that it does not serve."""
+"""What only the stand-in has beside its page: its clock, and answers to the paths that it does not serve."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def routes(service: Service) -> list[Route]:
         Route("/offline/settle", api.settle, methods=["POST"]),
         Route("/{path:path}", api.unsupported, methods=["GET", "POST", "PUT", "DELETE"]),
     ]
+
+
+def missing(path: str, extra: str, error: ModuleNotFoundError) -> list[Route]:
+    """The route of what needs an extra of the package, when that is not installed. It says so to whoever asks."""
+
+    async def endpoint(_: Request) -> Response:
+        package = str(error.name).partition(".")[0]
+        message = f'501: {path} needs the package {package}: pip install "inngest-stand-in[{extra}]"\n'
+        return Response(message, 501, media_type="text/plain")
+
+    return [Route(path, endpoint, methods=["GET", "POST", "DELETE"])]
 
 
 class _StandIn:

@@ -2,14 +2,17 @@
 
 import json
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+from offline.inngest_server import DevServer, views
 from tests.durable.driver import OFFICIAL
 from tests.durable.engine.recorded.normal import normal
 from tests.durable.engine.rig import Rig, recorded_app
@@ -70,6 +73,7 @@ def fields(value: Any) -> Any:
     return type(value).__name__
 
 
+@pytest.mark.conformance("Protocol", "MCP has the recorded tools, with the same parameters.")
 async def test_the_tools_are_the_official_ones_with_the_same_parameters(call: Tools) -> None:
     async with Client(call.url) as client:
         tools = (await client.list_tools()).tools
@@ -110,6 +114,7 @@ async def test_the_same_seed_is_the_same_event_and_starts_nothing_twice(call: To
     assert "runIds" not in again
 
 
+@pytest.mark.conformance("Protocol", "The tools of MCP answer with the recorded fields.")
 async def test_run_answers_have_the_recorded_fields(call: Tools) -> None:
     event_id, run_id = await call.send("t/steps", k="m")
     asked: dict[str, dict[str, Any]] = {
@@ -292,7 +297,8 @@ async def test_a_failed_synchronous_call_tells_the_error(call: Tools) -> None:
         ("poll_run_status", {"runIds": []}, "runIds array cannot be empty"),
         ("list_runs", {"limit": 101}, "Limit cannot exceed 100"),
         ("list_runs", {"cursor": "?"}, "Cursor is invalid"),
-        ("read_doc", {"path": "x"}, "official dev server"),
+        ("read_doc", {"path": "../README.md"}, "file not found: ../README.md"),
+        ("grep_docs", {"pattern": "("}, "invalid pattern"),
     ],
 )
 async def test_a_refusal_is_an_error_that_says_what_is_wrong(
@@ -301,6 +307,36 @@ async def test_a_refusal_is_an_error_that_says_what_is_wrong(
     refused = await call.raw(tool, **args)
     assert refused.is_error
     assert message in text(refused)
+
+
+async def test_the_documentation_tools_read_the_projects_own_pages(call: Tools) -> None:
+    found = await call("grep_docs", pattern="WAIT_for_event", limit=200)
+    files = {match["file"] for match in found["matches"]}
+    assert {"AGENTS.md", "docs/capabilities.md", ".claude/skills/inngest-steps/SKILL.md"} <= files
+    page = await call("read_doc", path=found["matches"][0]["file"])
+    assert page["content"].splitlines()[found["matches"][0]["line"] - 1].strip() == found["matches"][0]["content"]
+    overview = await call("list_docs")
+    assert overview["totalDocs"] == sum(overview["categories"].values())
+    assert overview["categories"]["inngest_server"] == 2
+    assert "https://www.inngest.com/docs" in text(await call.raw("grep_docs", pattern="no page says this: \\d{9}"))
+
+
+@pytest.mark.parametrize(("path", "package"), [("/mcp", "mcp"), ("/v0/gql", "graphql")])
+async def test_without_an_extra_the_engine_serves_the_rest_and_says_which_one_is_missing(
+    monkeypatch: pytest.MonkeyPatch, path: str, package: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"offline.inngest_server.views.{package}")
+    monkeypatch.delattr(views, package)
+    monkeypatch.setitem(sys.modules, package, None)
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    async with DevServer(poll=False) as server, httpx.AsyncClient(base_url=server.origin) as http:
+        answer = await http.post(path, json={})
+        assert (answer.status_code, answer.text) == (
+            501,
+            f'501: {path} needs the package {package}: pip install "inngest-stand-in[{package}]"\n',
+        )
+        assert (await http.get("/runs")).status_code == 200
 
 
 async def test_a_client_that_asks_for_a_stream_is_told_there_is_none(call: Tools) -> None:

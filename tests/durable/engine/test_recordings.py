@@ -85,6 +85,7 @@ STORIES: dict[str, tuple[str, dict[str, Any], Then]] = {
 
 
 @pytest.mark.parametrize("story", STORIES)
+@pytest.mark.conformance("Protocol", "The requests to an app follow each other as recorded.")
 async def test_the_app_is_asked_for_what_the_official_server_asked_for(rig: Rig, story: str) -> None:
     event, data, then = STORIES[story]
     await rig.send(event, **data)
@@ -110,6 +111,7 @@ async def test_a_failure_handler_sees_the_event_that_the_official_server_sends(r
     assert normal.normal(failed) == RECORDED["events"]["inngest/function.failed"]
 
 
+@pytest.mark.conformance("Protocol", "The requests to an app have the recorded headers and fields.")
 async def test_requests_have_the_recorded_headers_and_fields(rig: Rig) -> None:
     await rig.send("t/steps")
     call = rig.calls[-1]
@@ -127,6 +129,7 @@ async def test_an_event_is_answered_as_recorded(rig: Rig, number: int) -> None:
     assert (answer.status_code, normal.normal(answer.json())) == (recorded["status"], normal.normal(recorded["body"]))
 
 
+@pytest.mark.conformance("Protocol", "REST v1 answers with the recorded fields.")
 async def test_rest_answers_have_the_recorded_fields(rig: Rig) -> None:
     completed = await rig.send("t/steps", k="m")
     waiting = await rig.send("t/wait", k="mm")

@@ -5,7 +5,8 @@ let shown = live.innerHTML;
 
 async function refresh() {
   const selecting = String(getSelection()) !== "";
-  if (document.hidden || selecting) return;
+  const typing = document.activeElement.matches("#live textarea");
+  if (document.hidden || selecting || typing) return;
   try {
     const answer = await fetch(location.href);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");

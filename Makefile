@@ -62,7 +62,7 @@ wheel: $(INSTALLED) ## build the stand-ins and the pytest plugin as a package of
 	@cd offline && ../$(PY) -m hatchling build --target wheel --directory ../dist
 
 clean: ## remove everything the other verbs made, the data of `make dev` included
-	@rm -rf $(VENV) .cache .offline .hypothesis dist checkpoint-d* ai-agent-nervous-system-base.zip
+	@rm -rf $(VENV) .cache .offline .hypothesis .gates.json dist checkpoint-d* ai-agent-nervous-system-base.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(INSTALLED) ## only install what requirements.lock pins, into .venv

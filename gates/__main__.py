@@ -10,7 +10,7 @@ from types import ModuleType
 import httpx
 from dotenv import load_dotenv
 
-from gates import contract, d0, d1, d2, d3, d4, d5, d6, quick_win
+from gates import contract, d0, d1, d2, d3, d4, d5, d6, progress, quick_win, watch
 from gates.engine import Engine, EngineError
 from gates.report import Advice, Report
 from gates.rows import Rows, RowsError
@@ -27,9 +27,15 @@ def main() -> int:
 
     Returns 0 when everything that was checked holds, 1 when something does not, 2 when nothing could be checked.
     """
+    environment = dict(os.environ)
     load_dotenv()
     options = _arguments()
-    names = list(DECISIONS) if options.gate == "all" else [options.gate]
+    if options.gate == "list":
+        print(progress.listing({name: gate.TITLE for name, gate in GATES.items()}))
+        return 0
+    if options.gate == "hint":
+        print(progress.hint(GATES))
+        return 0
     build = Build(
         engine_url=options.engine,
         database_url=os.environ.get("DATABASE_URL", ""),
@@ -39,6 +45,9 @@ def main() -> int:
         limits=options.limits,
         beyond=options.beyond,
     )
+    if options.gate == "watch":
+        return _watch(options.decision, build, environment)
+    names = list(DECISIONS) if options.gate == "all" else [options.gate]
     report = Report()
     try:
         asyncio.run(run(names, build, report))
@@ -46,16 +55,38 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 2
     print(f"\n{report.summary}")
+    if not build.beyond:
+        progress.keep(report)
     if report.failed:
         return 1
     return 0 if any(finding.passed for finding in report.findings) else 2
+
+
+def _watch(decision: str | None, build: Build, environment: dict[str, str]) -> int:
+    if decision:
+        progress.forget(decision)
+    try:
+        names = [decision] if decision else list(GATES)
+        asyncio.run(watch.main(names, lambda gate, report: run([gate], build, report), build.engine_url))
+    except watch.SettingsChangedError:
+        print("\nThe settings in .env have changed.", flush=True)
+        os.execve(sys.executable, [sys.executable, "-m", "gates", *sys.argv[1:]], environment)  # noqa: S606
+    except KeyboardInterrupt:
+        print("\nStopped; `python -m gates list` shows where you stand.")
+    return 0
 
 
 def _arguments() -> argparse.Namespace:
     dev = os.environ.get("INNGEST_DEV", "")
     parser = argparse.ArgumentParser(prog="python -m gates", description="Is a Decision done?")
     add = parser.add_argument
-    add("gate", choices=[*GATES, "all"], help="which one; all: d0 to d6")
+    add(
+        "gate",
+        choices=[*GATES, "all", "watch", "list", "hint"],
+        help="which one; all: d0 to d6; watch: the current one again after every change; list: where you stand; "
+        "hint: what is likely to be wrong",
+    )
+    add("decision", nargs="?", choices=GATES, help="watch: this one alone")
     add(
         "--engine",
         metavar="URL",

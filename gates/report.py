@@ -7,6 +7,23 @@ from pathlib import Path
 from typing import TextIO
 
 GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"
+# What explains a concept of the shelf in a folder that has no shelf. AGENTS.md, with its traps, explains the others.
+SKILLS = {
+    "ai_calls": "inngest-steps/references/agents.md",
+    "cron": "inngest-durable-functions/SKILL.md",
+    "events": "inngest-events/SKILL.md",
+    "fan_out": "inngest-durable-functions/SKILL.md",
+    "flow_control": "inngest-durable-functions/references/flow-control.md",
+    "greet": "inngest-setup/SKILL.md",
+    "human_gate": "inngest-steps/references/agents.md",
+    "idempotency": "inngest-events/SKILL.md",
+    "memoization": "inngest-steps/SKILL.md",
+    "recovery": "inngest-durable-functions/references/recovery.md",
+    "retries": "inngest-steps/references/errors.md",
+    "sleep_and_wait": "inngest-steps/SKILL.md",
+    "steps": "inngest-steps/SKILL.md",
+    "webhooks": "inngest-events/SKILL.md",
+}
 
 
 @dataclass(frozen=True)
@@ -23,10 +40,10 @@ class Advice:
 
     @property
     def where(self) -> str:
-        """What the reader is told to reread. The shelf is not in a learner's folder; the course has its concepts."""
+        """The file of this folder that the reader is told to reread. A learner's folder has skills in place of the shelf."""
         if Path(self.source).exists():
             return self.source
-        return f"the course's concept of {self.reread.replace('_', ' ')} ({self.source} in the reference app)"
+        return f".claude/skills/{SKILLS[self.reread]}" if self.reread in SKILLS else "AGENTS.md"
 
 
 @dataclass(frozen=True)

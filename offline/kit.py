@@ -38,9 +38,12 @@ LEARNER = ["asyncpg", "fastapi", "httpx", "inngest", "openai-agents", "python-do
 STAND_INS, STAND_INS_LOCK = "stand-ins", "stand-ins.lock"
 # The base has only the part of .env.example before this line.
 OPTIONAL = "# Everything from here on is optional."
+# The tables of the worker and its ledger. Those of the approval desk and the webhooks go beyond the course.
+MIGRATIONS = ["__init__.py", "0001_customers_and_audit_log.sql", "0002_refunds.sql"]
+MIGRATIONS += ["0003_approval_desk.sql", "0005_similar_refunds.sql"]  # 0005 takes back an index of 0003
 # The whole files that each Decision adds. D1 adds inngest_app.py, of which D1 to D5 each keep more lines.
 ADDED = {
-    0: ["migrations", "db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
+    0: [*(f"migrations/{name}" for name in MIGRATIONS), "db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
     3: ["steps/health_check.py"],
     5: ["steps/approval.py", "steps/saved_state.py", "steps/retries.py", "outbound/chat.py"],
 }
@@ -59,7 +62,8 @@ README = """\
 1. A virtual environment with Python 3.11 or newer, and `pip install --require-hashes -r requirements.lock`.
 {run}
 Your coding agent reads AGENTS.md, the skills in `.claude/skills` and the prompts in `.claude/commands` (`/quick-win`,
-`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says.
+`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says; `python -m gates watch` says it again after each
+change, and `python -m gates list` shows where you stand.
 """
 PROJECT = """\
 [project]
@@ -72,7 +76,15 @@ dependencies = [
 BASE_README = README.format(
     title="Give your AI agent a nervous system: the base",
     what="Rules, skills, wiring and gates; the store, the worker and its nervous system are what you build.",
-    run="2. Give your coding agent the first prompt: `/quick-win`, or paste the course's own.\n",
+    run="""\
+2. Give your coding agent the first prompt: `/quick-win`, or paste the course's own.
+
+You need a Neon account, an OpenAI key and Node. Without them, also `pip install --require-hashes -r stand-ins.lock`,
+and leave `python -m offline dev` running in a terminal of its own: a real Postgres, a stand-in for the Inngest dev
+server with a page on <http://127.0.0.1:8288>, and a model that follows rules. It writes into your `.env` what a build
+needs to find them; `--only postgres` stands in for one account alone. Tell your agent that you work without accounts.
+
+""",
 )
 
 

@@ -13,6 +13,9 @@ from zipfile import ZipFile
 
 import pytest
 
+import gates.__main__
+import gates.world
+from gates.report import SKILLS, Advice
 from offline import kit
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +150,15 @@ def test_the_base_has_rules_and_gates_but_no_worker_and_no_function(base: Path) 
     assert (base / "CLAUDE.md").read_text() == (ROOT / "AGENTS.md").read_text()
     settings = [line for line in (base / ".env.example").read_text().splitlines() if re.match(r"[A-Z]", line)]
     assert [line.partition("=")[0] for line in settings] == ["OPENAI_API_KEY", "DATABASE_URL", "INNGEST_DEV"]
+
+
+def test_what_a_gate_tells_a_learner_to_reread_is_in_the_base(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base)
+    modules = [gates.world, *gates.__main__.GATES.values()]
+    advice = {each for module in modules for each in vars(module).values() if isinstance(each, Advice)}
+    assert len(advice) > 20
+    assert {each.where for each in advice if not Path(each.where).is_file()} == set()
+    assert {name for name in SKILLS if not Path(Advice("", name).where).is_file()} == set()
 
 
 def test_the_same_sources_give_the_same_archive(archive: Path, tmp_path: Path) -> None:

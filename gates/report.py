@@ -40,7 +40,7 @@ class Advice:
 
     @property
     def where(self) -> str:
-        """The file of this folder that the reader is told to reread. A learner's folder has skills in place of the shelf."""
+        """What the reader is told to reread: a file of this folder, which has skills where it has no shelf."""
         if Path(self.source).exists():
             return self.source
         return f".claude/skills/{SKILLS[self.reread]}" if self.reread in SKILLS else "AGENTS.md"

@@ -53,6 +53,7 @@ CONTEXT = 2
 DATE = (2026, 1, 1, 0, 0, 0)
 REGION = re.compile(r" *# (end)?region (D\d|beyond)\b")
 MARK = re.compile(r".*\S  # (D\d|beyond)$")
+TITLE = re.compile(r" *# region D\d: (.*)")
 BEFORE = re.compile(r"( *)# before (D\d|beyond): (.*)")
 README = """\
 # {title}
@@ -161,20 +162,23 @@ def nervous_system(decision: int, folder: Path) -> str:
 
 
 def changes(decision: int, before: str, after: str) -> str:
-    """What a Decision changed, edit by edit, as a part of the checkpoint's README. Empty where nothing was before."""
-    if not before:
+    """What a Decision changed, edit by edit, as a part of the checkpoint's README. Empty for the first of all."""
+    if not after:
         return ""
-    files = ", ".join(f"`{name}`" for name in ADDED.get(decision, []))
     text = f"\n## What D{decision} changed\n\n"
-    text += f"New files: {files}. " if files else "There are no new files. "
+    files = ", ".join(f"`{name}`" for name in ([] if before else ["inngest_app.py"]) + ADDED.get(decision, []))
+    text += f"New files: {files}.\n" if files else "There are no new files.\n"
+    if not before:
+        return text
     old, new = before.splitlines(), after.splitlines()
     edits = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT))
-    text += f"`inngest_app.py` has {len(edits)} edits.\n" if edits else "`inngest_app.py` stays as it is.\n"
+    if not edits:
+        text += "`inngest_app.py` stays as it is.\n"
     for number, edit in enumerate(edits, 1):
-        added = sum(end - start for kind, _, _, start, end in edit if kind != "equal")
-        removed = sum(end - start for kind, start, end, _, _ in edit if kind != "equal")
-        where = place(after, edit[0][3] + CONTEXT + 1)
-        text += f"\n{number}. In {where}: {added} lines are added and {removed} removed.\n\n```diff\n"
+        added = [line for kind, _, _, first, end in edit if kind != "equal" for line in new[first:end]]
+        removed = [line for kind, first, end, _, _ in edit if kind != "equal" for line in old[first:end]]
+        subject = place(after, edit[0][3] + CONTEXT + 1)
+        text += f"\n{number}. {sentence(subject, added, removed)}\n\n```diff\n"
         for kind, first, last, start, end in edit:
             if kind == "equal":
                 text += "".join(f" {line}\n" for line in old[first:last])
@@ -186,13 +190,45 @@ def changes(decision: int, before: str, after: str) -> str:
 
 
 def place(source: str, line: int) -> str:
-    """The function in which a line stands, its decorator included, or the part of the file."""
+    """The function in which a line stands, its decorator included, or the file."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if first <= line <= (node.end_lineno or first):
                 return f"`{node.name}`"
-    return f"the file, from line {line} on"
+    return "The file"
+
+
+def sentence(subject: str, added: list[str], removed: list[str]) -> str:
+    """What one edit does, read from its lines: the names, arguments and steps that come in, and its region's title."""
+    text = "\n".join(added)
+    parts = {
+        "import": sorted(imported(added) - imported(removed)),
+        "name": re.findall(r"^(?:async def |def )?(\w+)(?: = |\()", text, re.MULTILINE),
+        "argument": re.findall(r"^    (?!fn_id)(\w+)=", text, re.MULTILINE),
+        "step": list(dict.fromkeys(re.findall(r'step\.\w+[(,]\s*"([\w-]+)"', text))),
+    }
+    gets = [
+        f"the {what}{'s' if len(names) > 1 else ''} {listed([f'`{name}`' for name in names])}"
+        for what, names in parts.items()
+        if names
+    ]
+    title = next((found[1] for line in added if (found := TITLE.match(line))), "")
+    told = f"{subject} gets {listed(gets) or f'{len(added)} lines'}"
+    if len(removed) == 1 and not imported(removed):
+        told += f" in place of `{removed[0].strip()}`"
+    return f"{told}: {title}." if title else f"{told}."
+
+
+def imported(lines: list[str]) -> set[str]:
+    """The names that these lines of a file import."""
+    found = [re.match(r"(?:from \S+ )?import (.+)", line) for line in lines]
+    return {name for match in found if match for name in match[1].split(", ")}
+
+
+def listed(words: list[str]) -> str:
+    """Words in a sentence: one, two and three."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def learners_lock() -> str:

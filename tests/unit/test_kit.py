@@ -105,6 +105,7 @@ def test_a_decision_changes_the_nervous_system_and_never_the_worker(checkpoints:
     for earlier, later in itertools.pairwise(states):
         changed = {name for name in earlier if later.get(name) != earlier[name]}
         assert changed <= {"inngest_app.py", "README.md"}
+    assert {name for name, text in states[6].items() if states[5].get(name) != text} == {"README.md"}
     added = [sorted(later.keys() - earlier.keys()) for earlier, later in itertools.pairwise(states)]
     assert added == [
         ["inngest_app.py"],

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class SettingsChangedError(Exception):
 
 @dataclass(frozen=True)
 class Seen:
-    """What a build looks like from outside: when its files were changed, what is registered, how its runs stand."""
+    """What a build looks like from outside: what is in its files, what is registered, how its runs stand."""
 
     files: dict[str, int]
     functions: list[Function] = field(default_factory=list)
@@ -35,7 +36,10 @@ class Seen:
 
 
 def files_here() -> dict[str, int]:
-    """When each Python file and `.env` of this folder was changed, without hidden folders and virtual environments."""
+    """A number for what is in `.env` and each Python file here, without hidden folders and virtual environments.
+
+    Not the time of the last change: a gate that has killed the app touches a file, so that it is started again.
+    """
     found = {}
     for folder, folders, names in os.walk("."):
         folders[:] = [
@@ -44,9 +48,8 @@ def files_here() -> dict[str, int]:
             if name not in ASIDE and not name.startswith(".") and not Path(folder, name, "pyvenv.cfg").exists()
         ]
         for path in [Path(folder, name) for name in names if name.endswith(".py") or name == ".env"]:
-            # An editor may replace a file at this moment.
-            if path.exists():
-                found[str(path)] = path.stat().st_mtime_ns
+            with suppress(FileNotFoundError):  # An editor may replace a file at this moment.
+                found[str(path)] = hash(path.read_bytes())
     return found
 
 

@@ -88,8 +88,8 @@ async def test_the_list_shows_where_one_stands(build: Build) -> None:
     assert progress.current(GATES) == "quick-win"
 
 
-def test_the_files_of_a_build_are_watched_and_nothing_else(build: Build) -> None:
-    for name in (
+def test_what_is_in_the_files_of_a_build_is_watched_and_nothing_else(build: Build) -> None:
+    for name in [
         "worker.py",
         ".env",
         "steps/one.py",
@@ -97,9 +97,13 @@ def test_the_files_of_a_build_are_watched_and_nothing_else(build: Build) -> None
         ".offline/two.py",
         "env/pyvenv.cfg",
         "env/three.py",
-    ):
+    ]:
         path = Path(name)
         path.parent.mkdir(exist_ok=True)
-        path.write_text("")
-        os.utime(path, ns=(5, 5))
-    assert watch.files_here() == {"worker.py": 5, ".env": 5, "steps/one.py": 5}
+        path.write_text("before")
+    before = watch.files_here()
+    assert sorted(before) == [".env", "steps/one.py", "worker.py"]
+    os.utime("worker.py", ns=(5, 5))
+    assert watch.files_here() == before
+    Path("worker.py").write_text("after")
+    assert watch.files_here() != before

@@ -84,7 +84,6 @@ You need a Neon account, an OpenAI key and Node. Without them, also `pip install
 and leave `python -m offline dev` running in a terminal of its own: a real Postgres, a stand-in for the Inngest dev
 server with a page on <http://127.0.0.1:8288>, and a model that follows rules. It writes into your `.env` what a build
 needs to find them; `--only postgres` stands in for one account alone. Tell your agent that you work without accounts.
-
 """,
 )
 

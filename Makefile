@@ -62,10 +62,10 @@ checkpoint: $(INSTALLED) ## write the state after a Decision: make checkpoint D=
 	@$(PY) -m offline kit "d$(D)" $(ARGS)
 
 wheel: $(INSTALLED) ## build the stand-ins and the pytest plugin as a package of their own, into dist/
-	@$(PY) $(subst install,wheel,$(PIP_INSTALL)) --no-deps --wheel-dir dist ./offline && ls dist
+	@cd offline && ../$(PY) -m hatchling build --target wheel --directory ../dist
 
 clean: ## remove everything the other verbs made, the data of `make dev` included
-	@rm -rf $(VENV) .cache .offline .hypothesis dist checkpoint-d* ai-agent-nervous-system-base.zip
+	@rm -rf $(VENV) .cache .offline .hypothesis .gates.json dist checkpoint-d* ai-agent-nervous-system-base.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(INSTALLED) ## only install what requirements.lock pins, into .venv

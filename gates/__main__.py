@@ -10,7 +10,7 @@ from types import ModuleType
 import httpx
 from dotenv import load_dotenv
 
-from gates import breaking, contract, d0, d1, d2, d3, d4, d5, d6, quick_win
+from gates import breaking, contract, d0, d1, d2, d3, d4, d5, d6, progress, quick_win, watch
 from gates.engine import Engine, EngineError
 from gates.hook import Pulse
 from gates.report import Advice, Report
@@ -28,18 +28,30 @@ def main() -> int:
 
     Returns 0 when everything that was checked holds, 1 when something does not, 2 when nothing could be checked.
     """
+    environment = dict(os.environ)
     load_dotenv()
     if sys.argv[1:2] == ["break"]:
         return breaking.main(sys.argv[2:], lambda arguments: _build(_arguments(arguments)), run)
     options = _arguments()
+    if options.gate == "list":
+        print(progress.listing({name: gate.TITLE for name, gate in GATES.items()}))
+        return 0
+    if options.gate == "hint":
+        print(progress.hint(GATES))
+        return 0
+    build = _build(options)
+    if options.gate == "watch":
+        return _watch(options.decision, build, environment)
     names = list(DECISIONS) if options.gate == "all" else [options.gate]
     report = Report()
     try:
-        asyncio.run(run(names, _build(options), report))
+        asyncio.run(run(names, build, report))
     except (EngineError, RowsError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
     print(f"\n{report.summary}")
+    if not build.beyond:
+        progress.keep(report)
     if report.failed:
         return 1
     return 0 if any(finding.passed for finding in report.findings) else 2
@@ -59,6 +71,20 @@ def _build(options: argparse.Namespace) -> Build:
     )
 
 
+def _watch(decision: str | None, build: Build, environment: dict[str, str]) -> int:
+    if decision:
+        progress.forget(decision)
+    try:
+        names = [decision] if decision else list(GATES)
+        asyncio.run(watch.main(names, lambda gate, report: run([gate], build, report), build.engine_url))
+    except watch.SettingsChangedError:
+        print("\nThe settings in .env have changed.", flush=True)
+        os.execve(sys.executable, [sys.executable, "-m", "gates", *sys.argv[1:]], environment)  # noqa: S606
+    except KeyboardInterrupt:
+        print("\nStopped; `python -m gates list` shows where you stand.")
+    return 0
+
+
 def _arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     dev = os.environ.get("INNGEST_DEV", "")
     parser = argparse.ArgumentParser(
@@ -66,7 +92,13 @@ def _arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Is a Decision done? `python -m gates break` breaks a copy of your build, for you to find out how.",
     )
     add = parser.add_argument
-    add("gate", choices=[*GATES, "all"], help="which one; all: d0 to d6")
+    add(
+        "gate",
+        choices=[*GATES, "all", "watch", "list", "hint"],
+        help="which one; all: d0 to d6; watch: the current one again after every change; list: where you stand; "
+        "hint: what is likely to be wrong",
+    )
+    add("decision", nargs="?", choices=GATES, help="watch: this one alone")
     add(
         "--engine",
         metavar="URL",

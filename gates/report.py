@@ -7,6 +7,23 @@ from pathlib import Path
 from typing import TextIO
 
 GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"
+# What explains a concept of the shelf in a folder that has no shelf. AGENTS.md, with its traps, explains the others.
+SKILLS = {
+    "ai_calls": "inngest-steps/references/agents.md",
+    "cron": "inngest-durable-functions/SKILL.md",
+    "events": "inngest-events/SKILL.md",
+    "fan_out": "inngest-durable-functions/SKILL.md",
+    "flow_control": "inngest-durable-functions/references/flow-control.md",
+    "greet": "inngest-setup/SKILL.md",
+    "human_gate": "inngest-steps/references/agents.md",
+    "idempotency": "inngest-events/SKILL.md",
+    "memoization": "inngest-steps/SKILL.md",
+    "recovery": "inngest-durable-functions/references/recovery.md",
+    "retries": "inngest-steps/references/errors.md",
+    "sleep_and_wait": "inngest-steps/SKILL.md",
+    "steps": "inngest-steps/SKILL.md",
+    "webhooks": "inngest-events/SKILL.md",
+}
 
 
 @dataclass(frozen=True)
@@ -23,10 +40,10 @@ class Advice:
 
     @property
     def where(self) -> str:
-        """What the reader is told to reread. The shelf is not in a learner's folder; the course has its concepts."""
+        """What the reader is told to reread: a file of this folder, which has skills where it has no shelf."""
         if Path(self.source).exists():
             return self.source
-        return f"the course's concept of {self.reread.replace('_', ' ')} ({self.source} in the reference app)"
+        return f".claude/skills/{SKILLS[self.reread]}" if self.reread in SKILLS else "AGENTS.md"
 
 
 @dataclass(frozen=True)
@@ -44,18 +61,22 @@ class Finding:
 
 
 class Report:
-    """The list of findings. Each is printed to `out` as soon as it is added, in colours if that is a terminal."""
+    """The list of findings. Each is printed to `out` as soon as it is added, in colours if that is a terminal.
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    With `advises` unset, the advice is kept for whoever asks for it.
+    """
+
+    def __init__(self, out: TextIO | None = None, *, advises: bool = True) -> None:
         self.findings: list[Finding] = []
         self._out = out or sys.stdout
         self._colours = self._out.isatty() and "NO_COLOR" not in os.environ
+        self._advises = advises
         self._gate = ""
 
     def begin(self, gate: str, title: str) -> None:
         """Print the gate's heading; the findings added from now on belong to this gate."""
         self._gate = gate
-        self._print(f"\n{self._coloured(BOLD, gate)}  {title}")
+        self._print(f"\n{self.coloured(BOLD, gate)}  {title}")
 
     def check(self, what: str, seen: str, holds: bool, advice: Advice) -> bool:
         """Add a finding, with the advice if it does not hold. Returns whether it holds."""
@@ -91,20 +112,21 @@ class Report:
             parts.append(f"{unchecked} not checked")
         return f"{', '.join(parts)}."
 
+    def coloured(self, colour: str, text: str) -> str:
+        """The text in this colour, or as it is where there are no colours."""
+        return f"\033[{colour}m{text}\033[0m" if self._colours else text
+
     def _add(self, finding: Finding) -> None:
         self.findings.append(finding)
-        sign = self._coloured(RED, "✗")
+        sign = self.coloured(RED, "✗")
         if finding.passed is None:
-            sign = self._coloured(YELLOW, "-")
+            sign = self.coloured(YELLOW, "-")
         elif finding.passed:
-            sign = self._coloured(YELLOW, "!") if finding.advice else self._coloured(GREEN, "✓")
+            sign = self.coloured(YELLOW, "!") if finding.advice else self.coloured(GREEN, "✓")
         self._print(f"  {sign} {finding.what}: {finding.seen}")
-        if finding.advice is not None:
+        if finding.advice is not None and self._advises:
             self._print(f"      {'better' if finding.passed else 'likely'}: {finding.advice.cause}")
             self._print(f"      reread: {finding.advice.where}")
-
-    def _coloured(self, colour: str, text: str) -> str:
-        return f"\033[{colour}m{text}\033[0m" if self._colours else text
 
     def _print(self, line: str) -> None:
         print(line, file=self._out, flush=True)

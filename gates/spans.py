@@ -9,6 +9,7 @@ a span that has an end is believed first.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 CLOSED = {"COMPLETED", "FAILED", "CANCELLED"}
@@ -68,15 +69,23 @@ def steps_of(spans: Iterable[Span]) -> list[Step]:
     for span in sorted(leaves, key=lambda leaf: time(leaf["startedAt"])):
         if span.get("stepId"):
             by_id.setdefault(span["stepId"], []).append(span)
-    return [
+    steps = [
         Step(same[0]["name"], same[0]["stepOp"], _executed(list(_attempts(same))), _output(same))
         for same in by_id.values()
     ]
+    return sorted(steps, key=lambda step: step.attempts[0].started)
 
 
 def _executed(attempts: list[Attempt]) -> list[Attempt]:
-    """Without what was only planned: a span that never ends, such as one that began while the run slept before it."""
-    there = [attempt for attempt in attempts if attempt.ended or attempt is attempts[-1]]
+    """Without what was only planned, such as a span that began when the run fell asleep before the step.
+
+    The attempts of a step never overlap, so a span that has not ended when the next one begins was a plan.
+    """
+    there = [
+        attempt
+        for attempt, following in zip_longest(attempts, attempts[1:])
+        if following is None or (attempt.ended and attempt.ended <= following.started)
+    ]
     return [replace(attempt, number=number) for number, attempt in enumerate(there, 1)]
 
 
@@ -100,8 +109,12 @@ def _attempts(spans: list[Span]) -> Iterator[Attempt]:
         same = [span for span in spans if time(span["startedAt"]) - started < TOGETHER]
         spans = spans[len(same) :]
         closed = [span for span in same if span["status"] in CLOSED and span.get("endedAt")]
-        ended = max((time(span["endedAt"]) for span in closed), default=None)
-        yield Attempt(number, (closed or same)[-1]["status"], started, ended)
+        # What ends later belongs to the next attempt: it was planned when this one failed.
+        first = min(closed, key=lambda span: time(span["endedAt"]), default=None)
+        if first is None:
+            yield Attempt(number, same[-1]["status"], started, None)
+        else:
+            yield Attempt(number, first["status"], started, time(first["endedAt"]))
 
 
 def time(text: str) -> datetime:

@@ -14,11 +14,17 @@ SEED_CUSTOMERS = [
 FIRST = "0001_customers_and_audit_log.sql"
 ADOPTED = {
     "customers": "insert into customers select old->>'id', old->>'email', lower(old->>'tier') from {rows}",
+    # Agents call the column of the time by one of these five names.
     "audit_log": """
         insert into audit_log (action, key, customer_id, run_id, detail, created_at)
-        select old->>'action', 'adopted:' || row_number() over (order by old->>'created_at'), old->>'customer_id',
-               'adopted', old, coalesce((old->>'created_at')::timestamptz, now())
-        from {rows} order by old->>'created_at'
+        select old->>'action', 'adopted:' || row_number() over (order by written), old->>'customer_id',
+               'adopted', old, coalesce(written, now())
+        from (
+            select old, coalesce(old->>'created_at', old->>'timestamp', old->>'ts', old->>'at', old->>'occurred_at')
+                ::timestamptz as written
+            from {rows}
+        ) as dated
+        order by written
     """,
 }
 FOLDER = Path(__file__).parent
@@ -75,8 +81,15 @@ async def _adopt(connection: Any, names: list[str]) -> None:
         try:
             await connection.execute(ADOPTED[name].format(rows=rows))
         except Exception as error:
-            detail = getattr(error, "detail", None) or ""
-            raise AdoptionError(
-                f"The table {name} was there before and does not fit: {error}. {detail} Rename the column, mend the "
-                "rows, or rename the table, and run it again. Nothing was changed."
-            ) from error
+            raise AdoptionError(_in_the_way(name, error)) from error
+
+
+def _in_the_way(table: str, error: Exception) -> str:
+    """Which column of an older table does not fit, as far as Postgres says so, and what to do about it."""
+    constraint = str(getattr(error, "constraint_name", None) or "").removeprefix(f"{table}_")
+    column = getattr(error, "column_name", None) or constraint.rpartition("_")[0]
+    return (
+        f"The table {table} was there before, and {f'its column {column}' if column else 'it'} does not fit: "
+        f"{error.args[0]}. {getattr(error, 'detail', None) or ''} What a column takes is in migrations/{FIRST}. Rename "
+        "the column, mend the rows, or rename the table, and run it again. Nothing was changed."
+    )

@@ -17,10 +17,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from offline.inngest_server import DevServer
-from offline.openai_api.server import application
 from offline.postgres import DEFAULT_PORT, EmbeddedPostgres, PostgresError
-from offline.serving import served
 from offline.signals import end_on_signals
 
 ENGINE_PORT, MODEL_PORT = 8288, 8290
@@ -82,7 +79,7 @@ async def _run(options: argparse.Namespace) -> None:
             accounts.append(await running.enter_async_context(_model(options.model_port)))
         if "postgres" in wanted:
             accounts.insert(0, running.enter_context(_postgres(options.postgres_port)))
-        print(_guide(accounts, write_env(accounts)), flush=True)
+        print(guide(accounts, write_env(accounts)), flush=True)
         await asyncio.Event().wait()
 
 
@@ -99,6 +96,9 @@ def _postgres(port: int) -> Iterator[Account]:
 @contextlib.asynccontextmanager
 async def _engine(options: argparse.Namespace) -> AsyncIterator[Account]:
     _check_port("engine", options.engine_port)
+    # What only one stand-in needs is imported when it starts, because it takes a second or two.
+    from offline.inngest_server import DevServer  # noqa: PLC0415
+
     async with DevServer(port=options.engine_port, sdk_urls=[options.sdk_url], discovery=True) as server:
         what = "the Inngest dev server's protocol, page and MCP server (/mcp), in memory"
         yield Account("Inngest", what, {"INNGEST_DEV": server.origin})
@@ -107,6 +107,9 @@ async def _engine(options: argparse.Namespace) -> AsyncIterator[Account]:
 @contextlib.asynccontextmanager
 async def _model(port: int) -> AsyncIterator[Account]:
     _check_port("model", port)
+    from offline.openai_api.server import application  # noqa: PLC0415
+    from offline.serving import served  # noqa: PLC0415
+
     async with served(application(), port) as (_, address):
         what = "OpenAI's API with a model that follows rules: it knows support emails and nothing else"
         yield Account("OpenAI", what, {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": KEY})
@@ -139,7 +142,8 @@ def _is_placeholder(value: str | None, example: str | None) -> bool:
     return value in (None, "", "1", example) or str(value).endswith("...")
 
 
-def _guide(accounts: list[Account], own: list[Account]) -> str:
+def guide(accounts: list[Account], own: list[Account]) -> str:
+    """What the person is told: each stand-in with its variables, and which of them were left to the owner's own."""
     lines = ["These are stand-ins. None of them is the real thing, and nothing leaves this machine.", ""]
     for account in accounts:
         lines.append(f"{account.name:<9} {account.what}")

@@ -9,12 +9,14 @@ files are copied as they are.
 import argparse
 import ast
 import difflib
+import hashlib
 import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -26,16 +28,22 @@ from offline.processes import ROOT
 
 BASE = "ai-agent-nervous-system"
 ARCHIVE = f"{BASE}-base.zip"
+STAND_INS_SOURCE = ROOT / "offline"
 LAST, BEYOND = 6, 7
 RULES = ["AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json", "opencode.json", ".gitignore", "LICENSE", "gates"]
 SURROUNDINGS = [".env.example", "pyproject.toml", "requirements.lock"]
 # What a learner's own build and the gates import. The lock of the base pins these and what they need.
 LEARNER = ["asyncpg", "fastapi", "httpx", "inngest", "openai-agents", "python-dotenv", "uvicorn", "watchfiles"]
+# The second lock of the base is for learners without accounts: the wheel of the stand-ins, and what only this needs.
+STAND_INS, STAND_INS_LOCK = "stand-ins", "stand-ins.lock"
 # The base has only the part of .env.example before this line.
 OPTIONAL = "# Everything from here on is optional."
+# The tables of the worker and its ledger. Those of the approval desk and the webhooks go beyond the course.
+MIGRATIONS = ["__init__.py", "0001_customers_and_audit_log.sql", "0002_refunds.sql"]
+MIGRATIONS += ["0003_approval_desk.sql", "0005_similar_refunds.sql"]  # 0005 takes back an index of 0003
 # The whole files that each Decision adds. D1 adds inngest_app.py, of which D1 to D5 each keep more lines.
 ADDED = {
-    0: ["migrations", "db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
+    0: [*(f"migrations/{name}" for name in MIGRATIONS), "db.py", "worker.py", "settings.py", "sandbox.py", "refunds"],
     3: ["steps/health_check.py"],
     5: ["steps/approval.py", "steps/saved_state.py", "steps/retries.py", "outbound/chat.py"],
 }
@@ -45,6 +53,7 @@ CONTEXT = 2
 DATE = (2026, 1, 1, 0, 0, 0)
 REGION = re.compile(r" *# (end)?region (D\d|beyond)\b")
 MARK = re.compile(r".*\S  # (D\d|beyond)$")
+TITLE = re.compile(r" *# region D\d: (.*)")
 BEFORE = re.compile(r"( *)# before (D\d|beyond): (.*)")
 README = """\
 # {title}
@@ -54,7 +63,8 @@ README = """\
 1. A virtual environment with Python 3.11 or newer, and `pip install --require-hashes -r requirements.lock`.
 {run}
 Your coding agent reads AGENTS.md, the skills in `.claude/skills` and the prompts in `.claude/commands` (`/quick-win`,
-`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says.
+`/d0` to `/d6`). Whether a Decision is done, `python -m gates d1` says; `python -m gates watch` says it again after each
+change, and `python -m gates list` shows where you stand.
 """
 PROJECT = """\
 [project]
@@ -67,7 +77,14 @@ dependencies = [
 BASE_README = README.format(
     title="Give your AI agent a nervous system: the base",
     what="Rules, skills, wiring and gates; the store, the worker and its nervous system are what you build.",
-    run="2. Give your coding agent the first prompt: `/quick-win`, or paste the course's own.\n",
+    run="""\
+2. Give your coding agent the first prompt: `/quick-win`, or paste the course's own.
+
+You need a Neon account, an OpenAI key and Node. Without them, also `pip install --require-hashes -r stand-ins.lock`,
+and leave `python -m offline dev` running in a terminal of its own: a real Postgres, a stand-in for the Inngest dev
+server with a page on <http://127.0.0.1:8288>, and a model that follows rules. It writes into your `.env` what a build
+needs to find them; `--only postgres` stands in for one account alone. Tell your agent that you work without accounts.
+""",
 )
 
 
@@ -144,20 +161,23 @@ def nervous_system(decision: int, folder: Path) -> str:
 
 
 def changes(decision: int, before: str, after: str) -> str:
-    """What a Decision changed, edit by edit, as a part of the checkpoint's README. Empty where nothing was before."""
-    if not before:
+    """What a Decision changed, edit by edit, as a part of the checkpoint's README. Empty for the first of all."""
+    if not after:
         return ""
-    files = ", ".join(f"`{name}`" for name in ADDED.get(decision, []))
     text = f"\n## What D{decision} changed\n\n"
-    text += f"New files: {files}. " if files else "There are no new files. "
+    files = ", ".join(f"`{name}`" for name in ([] if before else ["inngest_app.py"]) + ADDED.get(decision, []))
+    text += f"New files: {files}.\n" if files else "There are no new files.\n"
+    if not before:
+        return text
     old, new = before.splitlines(), after.splitlines()
     edits = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT))
-    text += f"`inngest_app.py` has {len(edits)} edits.\n" if edits else "`inngest_app.py` stays as it is.\n"
+    if not edits:
+        text += "`inngest_app.py` stays as it is.\n"
     for number, edit in enumerate(edits, 1):
-        added = sum(end - start for kind, _, _, start, end in edit if kind != "equal")
-        removed = sum(end - start for kind, start, end, _, _ in edit if kind != "equal")
-        where = place(after, edit[0][3] + CONTEXT + 1)
-        text += f"\n{number}. In {where}: {added} lines are added and {removed} removed.\n\n```diff\n"
+        added = [line for kind, _, _, first, end in edit if kind != "equal" for line in new[first:end]]
+        removed = [line for kind, first, end, _, _ in edit if kind != "equal" for line in old[first:end]]
+        subject = place(after, edit[0][3] + CONTEXT + 1)
+        text += f"\n{number}. {sentence(subject, added, removed)}\n\n```diff\n"
         for kind, first, last, start, end in edit:
             if kind == "equal":
                 text += "".join(f" {line}\n" for line in old[first:last])
@@ -169,19 +189,67 @@ def changes(decision: int, before: str, after: str) -> str:
 
 
 def place(source: str, line: int) -> str:
-    """The function in which a line stands, its decorator included, or the part of the file."""
+    """The function in which a line stands, its decorator included, or the file."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if first <= line <= (node.end_lineno or first):
                 return f"`{node.name}`"
-    return f"the file, from line {line} on"
+    return "The file"
+
+
+def sentence(subject: str, added: list[str], removed: list[str]) -> str:
+    """What one edit does, read from its lines: the names, arguments and steps that come in, and its region's title."""
+    text = "\n".join(added)
+    parts = {
+        "import": sorted(imported(added) - imported(removed)),
+        "name": re.findall(r"^(?:async def |def )?(\w+)(?: = |\()", text, re.MULTILINE),
+        "argument": re.findall(r"^    (?!fn_id)(\w+)=", text, re.MULTILINE),
+        "step": list(dict.fromkeys(re.findall(r'step\.\w+[(,]\s*"([\w-]+)"', text))),
+    }
+    gets = [
+        f"the {what}{'s' if len(names) > 1 else ''} {listed([f'`{name}`' for name in names])}"
+        for what, names in parts.items()
+        if names
+    ]
+    title = next((found[1] for line in added if (found := TITLE.match(line))), "")
+    told = f"{subject} gets {listed(gets) or f'{len(added)} lines'}"
+    if len(removed) == 1 and not imported(removed):
+        told += f" in place of `{removed[0].strip()}`"
+    return f"{told}: {title}." if title else f"{told}."
+
+
+def imported(lines: list[str]) -> set[str]:
+    """The names that these lines of a file import."""
+    found = [re.match(r"(?:from \S+ )?import (.+)", line) for line in lines]
+    return {name for match in found if match for name in match[1].split(", ")}
+
+
+def listed(words: list[str]) -> str:
+    """Words in a sentence: one, two and three."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def learners_lock() -> str:
     """The part of requirements.lock that a learner needs, on any platform: LEARNER and what these need."""
+    return locked(needed_by(LEARNER))
+
+
+def stand_ins_lock(wheel: Path) -> str:
+    """What the wheel of the stand-ins needs beyond a learner's lock, and the wheel itself with its digest."""
+    project = tomllib.loads((STAND_INS_SOURCE / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    direct = [*project["dependencies"], *extras["postgres"], *extras["model"], *extras["dev"]]
+    own = [text for text in direct if not text.startswith(project["name"])]
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    itself = f"./{STAND_INS}/{wheel.name}[dev] \\\n    --hash=sha256:{digest}\n"
+    return locked(needed_by(own) - needed_by(LEARNER)) + itself
+
+
+def needed_by(requirements: list[str]) -> set[str]:
+    """The names of these packages and of all that they need."""
     wanted: set[str] = set()
-    waiting = [Requirement(name) for name in LEARNER]
+    waiting = [Requirement(text) for text in requirements]
     while waiting:
         parent = waiting.pop()
         name = canonicalize_name(parent.name)
@@ -192,8 +260,20 @@ def learners_lock() -> str:
         with suppress(importlib.metadata.PackageNotFoundError):
             needed = [Requirement(text) for text in importlib.metadata.requires(name) or []]
             waiting += [each for each in needed if is_for(each, parent.extras)]
+    return wanted
+
+
+def locked(names: set[str]) -> str:
+    """The entries of requirements.lock for these packages."""
     entries = re.split(r"^(?=\w)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
-    return "".join(entry for entry in entries if canonicalize_name(entry.partition("==")[0]) in wanted)
+    return "".join(entry for entry in entries if canonicalize_name(entry.partition("==")[0]) in names)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of the stand-ins into a folder. The same sources give the same wheel."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=STAND_INS_SOURCE, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
 
 
 def is_for(requirement: Requirement, extras: set[str]) -> bool:
@@ -215,6 +295,7 @@ def write_base(archive: Path) -> None:
         copy(RULES, folder)
         lock = learners_lock()
         (folder / "requirements.lock").write_text(lock)
+        (folder / STAND_INS_LOCK).write_text(stand_ins_lock(build_wheel(folder / STAND_INS)))
         (folder / "pyproject.toml").write_text(PROJECT.format(name=BASE, dependencies=pins(lock)))
         (folder / ".env.example").write_text((ROOT / ".env.example").read_text().partition(OPTIONAL)[0].rstrip() + "\n")
         (folder / "README.md").write_text(BASE_README)

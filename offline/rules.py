@@ -148,6 +148,8 @@ def good(turn: Turn) -> Answer:
         return "All is well with your account, have a lovely day!"
     if not turn.made(LOOK_UP) and any(tool.name == LOOK_UP for tool in turn.tools):
         return [ToolCall(LOOK_UP, {})]
+    if not turn.tools and (name := _to_be_greeted(turn.email)):
+        return f"Hello {name}, how lovely to have you here!"
     email = read_email(turn.email)
     settled = {refund["order_id"] for refund in turn.customer.get("refunds", []) if refund.get("status") == "issued"}
     if email.complaint and not turn.made(REFUND):
@@ -207,6 +209,16 @@ def _outcome(call: Call, currency: str) -> str:
 def _greeting(turn: Turn) -> str:
     name = str(turn.customer.get("email", "")).partition("@")[0]
     return f"Hi {name.capitalize()}," if name.isalpha() else "Hello,"
+
+
+def _to_be_greeted(text: str) -> str | None:
+    """The name in a request such as "Greet Sara", or a text that is a name and nothing else, as in the Quick Win."""
+    names = re.findall(r"\b[A-Z][a-z]+\b", text)
+    if names and (
+        names[0] == text.strip(" .!") or re.search(r"\bgreet|\bwelcome\b|\bsay hello|^I am \w+\W*$", text, re.I)
+    ):
+        return str(names[-1])
+    return None
 
 
 def _pair(orders: dict[str, int], amounts: list[tuple[int, int]], text: str) -> dict[str, int | None]:

@@ -26,6 +26,8 @@ def test_what_the_page_shows_runs_as_printed(block: str, tmp_path: Path) -> None
     file = tmp_path / "test_mine.py"
     file.write_text(block)
     command = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path)]
+    # An installed package brings the plugin by itself.
+    command += ["-p", "offline.pytest_plugin"]
     done = subprocess.run([*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

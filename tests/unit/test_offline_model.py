@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 from agents import (
+    Agent,
     MaxTurnsExceeded,
     ModelBehaviorError,
     RunConfig,
@@ -238,6 +239,14 @@ async def test_a_health_check_gets_one_sentence_and_no_tool_call() -> None:
     result = await run(desk, "Health check for a customer of tier pro. Write one friendly sentence.")
     assert desk.looked_up == 0
     assert result.final_output.count("!") + result.final_output.count(".") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["Greet Sara warmly.", "Sara", "I am Sara.", "Write a one-line greeting for the customer Sara."]
+)
+async def test_an_agent_without_tools_greets_whom_it_is_told_to(text: str) -> None:
+    config = RunConfig(model_provider=RuleBasedProvider(), tracing_disabled=True)
+    assert "Hello Sara" in (await Runner.run(Agent(name="greeter"), text, run_config=config)).final_output
 
 
 async def test_the_calls_of_one_run_differ() -> None:

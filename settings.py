@@ -93,6 +93,12 @@ def serve_origin() -> str | None:
     return origin
 
 
+def signing_keys() -> list[bytes]:
+    """INNGEST_SIGNING_KEY, and while a new one replaces it INNGEST_SIGNING_KEY_FALLBACK: the engine signs with one."""
+    keys = (os.environ.get(name) for name in ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK"))
+    return [re.sub(r"\Asignkey-\w+-", "", key).encode() for key in keys if key]
+
+
 def encryption_key() -> str | None:
     """ENCRYPTION_KEY: with it the engine stores what each step returns encrypted."""
     return os.environ.get("ENCRYPTION_KEY") or None

@@ -24,6 +24,8 @@ create trigger first_approvals_are_never_emptied before truncate on first_approv
 -- Whatever program pays: of one order, spelled the same, only one payment was approved without a word about another.
 create unique index refunds_paid_once on refunds (customer_id, order_id)
     where payment_started_at is not null and status <> 'blocked' and also_paid = '{}';
+-- An order of which another customer says the same is shown to whoever decides.
+create index refunds_order on refunds (order_id, id) where status in ('approved', 'issued');
 
 -- An email whose run is silent, and later fails, is one entry. The page shows what the newest row says.
 create or replace function audit_log_asks_for_a_person() returns trigger language plpgsql as $$

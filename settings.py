@@ -34,6 +34,7 @@ def check() -> None:
         database_url()
         db_pool_max()
         requests_per_email()
+        second_approver_cents()
         payments()
         smtp()
         reviewers()
@@ -91,6 +92,12 @@ def serve_origin() -> str | None:
             "INNGEST_SERVE_ORIGIN must say where the engine reaches this app, such as https://support.example.com"
         )
     return origin
+
+
+def signing_keys() -> list[bytes]:
+    """INNGEST_SIGNING_KEY, and while a new one replaces it INNGEST_SIGNING_KEY_FALLBACK: the engine signs with one."""
+    keys = (os.environ.get(name) for name in ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK"))
+    return [re.sub(r"\Asignkey-\w+-", "", key).encode() for key in keys if key]
 
 
 def encryption_key() -> str | None:
@@ -155,6 +162,11 @@ def agent_tracing() -> bool:
 def requests_per_email() -> int:
     """REQUESTS_PER_EMAIL: for how many refunds one email can ask a person; what comes on top is refused at once."""
     return _whole_number("REQUESTS_PER_EMAIL", 5)
+
+
+def second_approver_cents() -> int | None:
+    """SECOND_APPROVER_CENTS: a refund that asks for this much or more needs two reviewers; None asks for no second."""
+    return _whole_number("SECOND_APPROVER_CENTS", 1) if os.environ.get("SECOND_APPROVER_CENTS") else None
 
 
 def payments() -> str:

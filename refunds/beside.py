@@ -46,6 +46,20 @@ async def refunds_of(connection: db.Connection, customer_ids: Iterable[str]) -> 
     return [dict(row) for row in rows]
 
 
+async def elsewhere(connection: db.Connection, order_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Whoever was refunded for orders of exactly these names; the newest come first.
+
+    An order belongs to one customer, so a person has to see that another one was refunded for it. It is for the page
+    alone: a payment does not depend on it, because two shops may count their orders alike.
+    """
+    rows = await connection.fetch(
+        "select * from refunds where order_id = any($1) and status in ('approved', 'issued') order by id desc limit $2",
+        list(order_ids),
+        APPROVED_MAX,
+    )
+    return [dict(row) for row in rows]
+
+
 def similar(refund: Mapping[str, Any], refunds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The customer's other refunds of an order that looks like this one's."""
     return [other for other in _others(refund, refunds) if alike(refund["order_id"], other["order_id"])]

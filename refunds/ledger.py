@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+import settings
 from db import Connection, clean, fetch, record_in, transaction
 from refunds import beside
 
@@ -23,6 +24,15 @@ DECIDE = """
         approved_cents = $5, decision_key = $6, also_paid = $7
     where id = $1
 """
+APPROVE_FIRST = """
+    insert into first_approvals (refund_id, shown, decided_by, approved_cents, decision_note, decision_key)
+    values ($1, $2, $3, $4, $5, $6)
+"""
+KEY_WAS_USED = """
+    select exists (select from refunds where decision_key = $1)
+        or exists (select from first_approvals where decision_key = $1)
+"""
+NO_SUCH_REFUND = "there is no such refund"
 
 
 def digest(*facts: object) -> str:
@@ -30,12 +40,33 @@ def digest(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def shown(refund: Mapping[str, Any], refunds: list[dict[str, Any]]) -> str:
-    """The digest of what a person decides on: the refund, and which others `beside` shows as paid or similar.
+def shown(refund: Mapping[str, Any], refunds: list[dict[str, Any]], first: Mapping[str, Any] | None = None) -> str:
+    """The digest of what a person decides on: the refund, which others `beside` shows, and of two approvals the first.
 
     `refunds` are the customer's, as `beside.refunds_of` reads them.
     """
-    return digest(refund["digest"], beside.seen(refund, refunds))
+    facts = [refund["digest"], beside.seen(refund, refunds)]
+    return digest(*facts) if first is None else digest(*facts, first["decided_by"])
+
+
+async def first_approvals(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], refunds: list[dict[str, Any]]
+) -> dict[int, dict[str, Any]]:
+    """By refund, the first of the two approvals that a large one needs, where somebody has given it.
+
+    One that was given before another refund was paid, or approved for a similar order, does not count.
+    """
+    found = await connection.fetch(
+        "select * from first_approvals where refund_id = any($1)", [row["id"] for row in rows]
+    )
+    now = {row["id"]: shown(row, refunds) for row in rows}
+    return {first["refund_id"]: dict(first) for first in found if first["shown"] == now[first["refund_id"]]}
+
+
+def needs_two(refund: Mapping[str, Any]) -> bool:
+    """Whether the refund asks for so much that two reviewers have to approve it."""
+    limit = settings.second_approver_cents()
+    return limit is not None and refund["amount_cents"] >= limit
 
 
 async def open_requests(run_id: str, request_id: str, customer_id: str, asked: list[dict[str, Any]]) -> None:
@@ -75,35 +106,58 @@ async def decide(
 
     `was_shown` is the digest of what the person saw, see `shown`. `amount_cents` lowers an approved amount. With
     `also_paid` the refund is to be paid although a similar one was approved; without it such an approval is refused.
-    `key` names this decision: delivered again it still stands, while another amount or note under the same key is
-    another decision. A decision that is refused is written to the history too.
+    Where two reviewers are needed, the first yes leaves the refund pending, and the second can lower its amount. `key`
+    names this decision: delivered again it still stands, while another amount or note under the same key is another
+    decision. A decision that is refused is written to the history too.
     """
-    decision = "approved" if approved else "rejected"
     by, note, key = clean([by, note, key])
 
     async def work(connection: Connection) -> str | None:
         row, refunds = await _locked(connection, refund_id)
-        cents = amount_cents
-        if not approved:
-            cents = None
-        elif row is not None and cents is None:
-            cents = row["amount_cents"]
-        if row is not None and _as_decided(row) == [key, decision, cents, note]:
+        if row is None:
+            await _remember(connection, None, "decision refused", by, NO_SUCH_REFUND)
+            return NO_SUCH_REFUND
+        first = (await first_approvals(connection, [row], refunds)).get(refund_id)
+        most = first["approved_cents"] if first else row["amount_cents"]
+        cents = None
+        if approved:
+            cents = most if amount_cents is None else amount_cents
+        if [key, cents, note] in [_as_decided(made) for made in (row, first) if made]:
             return None
-        again = beside.to_pay_again(row, refunds) if row is not None and approved else []
-        refusal = await _refusal(connection, row, refunds, was_shown, amount_cents, key)
-        if refusal is None and again and not also_paid:
+        again = beside.to_pay_again(row, refunds) if approved else []
+        refusal = await _refusal(connection, row, key)
+        if refusal is not None:
+            pass
+        elif was_shown != shown(row, refunds, first):
+            refusal = "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
+        elif amount_cents is not None and not 0 < amount_cents <= most:
+            refusal = f"the amount must be above 0 and at most {most} cents"
+        elif approved and first and first["decided_by"] == by:
+            refusal = "you have approved it already, and another reviewer has to approve it too"
+        elif again and not also_paid:
             refusal = f"it looks like {beside.in_words(again[0])}: say that it is to be paid as well"
         if refusal is not None:
-            await _remember(connection, None if row is None else refund_id, "decision refused", by, refusal)
-            return refusal
-        named = [other["id"] for other in again]
-        await connection.execute(DECIDE, refund_id, decision, by, note, cents, key, named)
-        for other in again:
-            await _remember(connection, refund_id, "to be paid as well", by, f"it looks like {beside.in_words(other)}")
-        return None
+            await _remember(connection, refund_id, "decision refused", by, refusal)
+        elif cents is not None and first is None and needs_two(row):
+            await connection.execute(APPROVE_FIRST, refund_id, shown(row, refunds), by, cents, note, key)
+            why = f"{cents} of {row['amount_cents']} cents: {note or 'no reason given'}"
+            await _remember(connection, refund_id, "first of two approvals", by, why)
+        else:
+            await _record(connection, refund_id, by, note, cents, key, again)
+        return refusal
 
     return await transaction(work)
+
+
+async def _record(
+    connection: Connection, refund_id: int, by: str, note: str, cents: int | None, key: str, again: list[dict[str, Any]]
+) -> None:
+    """Write the decision: the cents that are approved, or None for a no. `again` is paid already or about to be."""
+    decision = "rejected" if cents is None else "approved"
+    named = [other["id"] for other in again]
+    await connection.execute(DECIDE, refund_id, decision, by, note, cents, key, named)
+    for other in again:
+        await _remember(connection, refund_id, "to be paid as well", by, f"it looks like {beside.in_words(other)}")
 
 
 async def _locked(connection: Connection, refund_id: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -129,33 +183,20 @@ async def _remember(connection: Connection, refund_id: int | None, event: str, a
 
 
 def _as_decided(row: dict[str, Any]) -> list[Any]:
-    return [row["decision_key"], row["decision"], row["approved_cents"], row["decision_note"]]
+    return [row["decision_key"], row["approved_cents"], row["decision_note"]]
 
 
-async def _refusal(
-    connection: Connection,
-    row: dict[str, Any] | None,
-    refunds: list[dict[str, Any]],
-    was_shown: str,
-    amount_cents: int | None,
-    key: str,
-) -> str | None:
-    """Why a decision cannot stand; None if it can."""
+async def _refusal(connection: Connection, row: dict[str, Any], key: str) -> str | None:
+    """Why nobody can decide on the refund any more, or not with this key; None if somebody can."""
     # Two deliveries of one key at once take turns.
     await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 1))", key)
-    if row is None:
-        return "there is no such refund"
     if row["decision"] is not None:
         return f"it was already {row['decision']} by {row['decided_by']}"
     if row["status"] != "pending":
         return f"it is {row['status']}: {row['outcome']}"
     if row["late"]:
         return "the time for a decision is up"
-    if was_shown != shown(row, refunds):
-        return "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
-    if amount_cents is not None and not 0 < amount_cents <= row["amount_cents"]:
-        return f"the amount must be above 0 and at most {row['amount_cents']} cents"
-    if await connection.fetchval("select exists (select from refunds where decision_key = $1)", key):
+    if await connection.fetchval(KEY_WAS_USED, key):
         return "this decision was already used for another refund"
     return None
 
@@ -168,15 +209,17 @@ async def oldest_pending(request_id: object, customer_id: object) -> dict[str, A
     column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
 
     async def work(connection: Connection) -> dict[str, Any] | None:
-        row = await connection.fetchrow(
+        found = await connection.fetchrow(
             f"select * from refunds where {column} = $1 and status = 'pending' and now() < expires_at"  # noqa: S608
             " order by id limit 1",
             clean(str(value)),
         )
-        if row is None:
+        if found is None:
             return None
+        row = dict(found)
         refunds = await beside.refunds_of(connection, [row["customer_id"]])
-        return {"id": row["id"], "shown": shown(dict(row), refunds)}
+        first = await first_approvals(connection, [row], refunds)
+        return {"id": row["id"], "shown": shown(row, refunds, first.get(row["id"]))}
 
     return await transaction(work)
 

@@ -7,6 +7,7 @@ orders that look alike can also be two orders, so whoever asks here tells a pers
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import product
 
 from confusable_homoglyphs import confusables
 
@@ -59,26 +60,36 @@ def alike(order: str, other: str) -> bool:
     They do if a number that tells orders apart stands in both, or if nothing but labels, case and separators differs.
     A slash is no such separator: A-7001/2 is not A-70012. Of two ids without a digit, one may be a part of the other.
     """
-    if not _numbers(order).isdisjoint(_numbers(other)) or _whole(order) == _whole(other):
+    if not _numbers(order).isdisjoint(_numbers(other)):
         return True
-    shorter, longer = sorted((_whole(order), _whole(other)), key=len)
-    return not _numbers(order) and not _numbers(other) and len(shorter) >= TELLING_LETTERS and shorter in longer
+    has_digits = re.search(r"\d", order + other) is not None
+    for shorter, longer in (sorted(pair, key=len) for pair in product(_wholes(order), _wholes(other))):
+        if shorter == longer or (not has_digits and len(shorter) >= TELLING_LETTERS and shorter in longer):
+            return True
+    return False
 
 
-def _whole(order: str) -> str:
-    words = re.findall(r"[^\W_]+|/", fold(order))
-    return "".join(word for word in words if word not in LABELS).translate(AS_DIGITS) or order
+def _readings(order: str) -> set[str]:
+    """A capital and its small letter can look like different Latin ones, or only one of them like any."""
+    return {fold(order), fold(order.casefold())}
+
+
+def _wholes(order: str) -> set[str]:
+    words = [re.findall(r"[^\W_]+|/", reading) for reading in _readings(order)]
+    return {"".join(word for word in each if word not in LABELS).translate(AS_DIGITS) or order for each in words}
 
 
 @lru_cache(10_000)
 def _numbers(order: str) -> frozenset[str]:
     """The numbers that tell an order from others, with and without letters read as digits; no leading zeros."""
-    text = fold(order).replace("|", "l")
-    words = [word for word in re.findall(r"[^\W_]+", text) if re.search(r"\d", word) and not ORDINAL.fullmatch(word)]
     numbers = set()
-    for reading in (words, [word.translate(AS_DIGITS) for word in words]):
-        groups = re.findall(r"\d+", " ".join(reading))
-        numbers |= {*groups[:1], *(group for group in groups if len(group) >= TELLING_DIGITS)}
-        if "/" not in text:
-            numbers.add("".join(groups))
+    for text in (reading.replace("|", "l") for reading in _readings(order)):
+        words = [
+            word for word in re.findall(r"[^\W_]+", text) if re.search(r"\d", word) and not ORDINAL.fullmatch(word)
+        ]
+        for reading in (words, [word.translate(AS_DIGITS) for word in words]):
+            groups = re.findall(r"\d+", " ".join(reading))
+            numbers |= {*groups[:1], *(group for group in groups if len(group) >= TELLING_DIGITS)}
+            if "/" not in text:
+                numbers.add("".join(groups))
     return frozenset(number.lstrip("0") or "0" for number in numbers if number)

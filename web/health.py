@@ -21,7 +21,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(response: fastapi.Response) -> dict[str, str]:
     """The database answers and has the app's tables. Otherwise the status is 503 and the text says what to do."""
     try:
-        await within(DATABASE_SECONDS, db.fetch("select from refunds, inbox limit 1"))
+        await within(DATABASE_SECONDS, db.fetch("select from refunds, inbox, first_approvals limit 1"))
     except Exception as error:
         logger.warning("Not ready: %s: %s", type(error).__name__, error)
         response.status_code = fastapi.status.HTTP_503_SERVICE_UNAVAILABLE

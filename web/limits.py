@@ -2,10 +2,12 @@
 
 The engine's SDK parses a body and sorts its JSON before it looks at the signature, because the signature is of the
 sorted JSON: a stranger's 20 MB of numbers kept the process busy for 12 seconds (measured with inngest 0.5.19). So a
-call without the form of a signature, with an old one, or with more JSON than the engine sends, ends here.
+call without the form of a signature, or with an old one, ends here, and so does a large one that the engine has not
+signed.
 """
 
 import asyncio
+import hmac
 import logging
 import re
 import time
@@ -15,24 +17,30 @@ from typing import Any, TypeVar
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+import settings
+
 T = TypeVar("T")
 ENGINE = "/api/inngest"
 # These read their bodies themselves, within limits of their own: an email with its attachments is large.
 WEBHOOKS = "/webhooks/"
 # The official server leaves out what makes a call larger than 4 MB, and lets the app fetch it.
 ENGINE_MAX_BYTES = 8 * 2**20
-# Sorting costs about 1 second per million values, and a comma stands between any two of them.
-ENGINE_MAX_COMMAS = 500_000
+# The engine sends sorted JSON, so of a large body nothing is parsed before its bytes were found to be signed. Only the
+# few hundred bytes of a registration are not sorted: what is smaller than this is left to the SDK.
+SDK_MAX_BYTES = 2**16
 MAX_BYTES = 1_000_000
 BODY_SECONDS = 10
 LENGTH_MAX_DIGITS = 18
 # How long the database may keep a caller waiting. The pool itself waits 10 seconds for a connection and 15 for a query,
 # and then tries once more, which is right for the engine's steps and too long for a person or a load balancer.
 DATABASE_SECONDS = 8
-# Every call is signed when it is sent, and so is each later try of it. A signature therefore need not outlast a clock
-# that is wrong; the official TypeScript SDK allows the same five minutes.
+BETWEEN_REPORTS_SECONDS = 60
+# Every call is signed when it is sent, and so is each later try of it: one that a frozen app read six minutes late was
+# refused here and sent again 24 seconds later (measured). A signature therefore need not outlast a clock that is wrong;
+# the official TypeScript SDK allows the same five minutes.
 SIGNATURE_MAX_AGE_SECONDS = 300
-SIGNATURE = re.compile(r"t=([0-9]{1,12})&s=[0-9a-f]{64}", re.ASCII)
+# The engine's signature: when it signed, in seconds since 1970, and what.
+SIGNATURE = re.compile(r"t=([0-9]{1,12})&s=([0-9a-f]{64})", re.ASCII)
 logger = logging.getLogger("customer-support")
 _abandoned: set[asyncio.Future[Any]] = set()
 
@@ -50,6 +58,8 @@ class Limits:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
+        if scope["type"] == "lifespan":
+            asyncio.get_running_loop().set_exception_handler(NoFilesLeft())
         if scope["type"] != "http" or scope["path"].startswith(WEBHOOKS):
             await self._app(scope, receive, send)
             return
@@ -57,12 +67,13 @@ class Limits:
         to_engine_route = scope["path"] == ENGINE
         has_body = _declared(headers) > 0 or b"transfer-encoding" in headers
         must_be_signed = to_engine_route and self._signed and (has_body or scope["method"] != "GET")
-        if must_be_signed and not _is_signed(headers.get(b"x-inngest-signature", "")):
+        signature = SIGNATURE.fullmatch(headers.get(b"x-inngest-signature", "")) if must_be_signed else None
+        if must_be_signed and (signature is None or _age_seconds(signature) > SIGNATURE_MAX_AGE_SECONDS):
             await _refused(scope, 401, "Unauthorized")(scope, receive, send)
             return
         body = await _body(scope, headers, receive, ENGINE_MAX_BYTES if to_engine_route else MAX_BYTES)
-        if isinstance(body, bytes) and to_engine_route and body.count(b",") > ENGINE_MAX_COMMAS:
-            body = _refused(scope, 413, "The body has too many parts.")
+        if signature is not None and isinstance(body, bytes) and len(body) > SDK_MAX_BYTES:
+            body = body if _has_signed(signature, body) else _refused(scope, 401, "Unauthorized")
         if isinstance(body, Response):
             await body(scope, receive, send)
             return
@@ -109,16 +120,44 @@ def _declared(headers: Mapping[bytes, str]) -> int:
     return int(length[:LENGTH_MAX_DIGITS]) if length.isdecimal() else 0
 
 
-def _is_signed(signature: str) -> bool:
-    """Whether it has the form of the engine's signature, `t=<unix seconds>&s=<hex>`, and is of the last minutes."""
-    match = SIGNATURE.fullmatch(signature)
-    return match is not None and abs(time.time() - int(match[1])) <= SIGNATURE_MAX_AGE_SECONDS
+def _age_seconds(signature: re.Match[str]) -> float:
+    """How long ago the engine signed, or how far ahead of ours its clock is."""
+    return abs(time.time() - int(signature[1]))
+
+
+def _has_signed(signature: re.Match[str], body: bytes) -> bool:
+    """Whether the engine has signed exactly these bytes."""
+    signed = body + signature[1].encode()
+    expected = [hmac.digest(key, signed, "sha256").hex() for key in settings.signing_keys()]
+    return any(hmac.compare_digest(signature[2], hexadecimal) for hexadecimal in expected)
 
 
 def _refused(scope: Any, status: int, reason: str) -> Response:
     logger.warning("Refused at %s with %d: %s", scope["path"][:100], status, reason)
     # The connection is closed, because the rest of the body would still come through it.
     return JSONResponse({"message": reason}, status, {"Connection": "close"})
+
+
+# Open files
+
+
+class NoFilesLeft:
+    """An event loop's exception handler. It leaves out most of what asyncio says of connections that it cannot accept.
+
+    When a process has no file left to open, asyncio fails to accept 2,048 times a second, each with a traceback in the
+    log (seen in Python 3.11 to 3.13). Those who were connected before then had no answer for ten seconds.
+    """
+
+    def __init__(self) -> None:
+        self._said_at = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Report one exception."""
+        if context["message"] != "socket.accept() out of system resource":
+            loop.default_exception_handler(context)
+        elif loop.time() - self._said_at > BETWEEN_REPORTS_SECONDS:
+            self._said_at = loop.time()
+            logger.error("No file is left for another connection. A proxy has to hold back those who open too many.")
 
 
 # Time limits

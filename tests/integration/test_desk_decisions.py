@@ -23,6 +23,7 @@ from tests.desk import (
     fields,
     history,
     in_ledger,
+    parsed,
     sign_in,
     words,
 )
@@ -189,6 +190,33 @@ async def test_of_two_reviewers_one_decides_and_the_other_is_told_who(
     page = words(await loser.get(f"/approvals/{refund_id}?said=refused"))
     assert f"by {first}" in page
     assert "not recorded" in page
+
+
+async def test_a_large_refund_is_shown_to_two_and_wakes_its_run_after_the_second_yes(
+    ada: httpx.AsyncClient, grace: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECOND_APPROVER_CENTS", "4900")
+    refund_id = await asked()
+    path = f"/approvals/{refund_id}"
+    assert "Two reviewers needed" in words(await ada.get(path))
+    form = fields(await ada.get(path)) | {"decision": "approve", "amount": "40"}
+    for _ in range(2):
+        first = await ada.post(f"{path}/decision", data=form)
+        assert first.headers["location"] == f"{path}?said=first"
+    assert "It is paid when another reviewer has approved it too." in words(await ada.get(f"{path}?said=first"))
+    assert not parsed(await ada.get(path)).css_matches("button.approve")
+    assert engine.events == []
+    for page in ("/approvals", path):
+        assert "1 of 2 , first by ada : $40.00 approved" in words(await grace.get(page))
+    assert (await decide(grace, refund_id, amount="41")).status_code == 422
+    assert (await decide(grace, refund_id)).headers["location"] == f"{path}?said=recorded"
+    assert await in_ledger(refund_id) == ("approved", 4000, "grace", "")
+    assert [event["id"] for event in engine.events] == [f"decided-{refund_id}"]
+    assert await history(refund_id) == [
+        ("pending", (await history(refund_id))[0][1]),
+        ("first of two approvals", "ada"),
+        ("approved", "grace"),
+    ]
 
 
 async def test_the_second_of_two_who_agree_is_told_that_the_first_decided(

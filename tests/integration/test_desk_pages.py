@@ -91,6 +91,18 @@ async def test_the_sums_are_all_of_the_email_and_all_that_the_customer_was_refun
     assert "This email asks for $999.98 in 2 refunds" in shown
 
 
+async def test_an_order_that_another_customer_was_refunded_for_is_shown_and_can_be_approved(
+    visitor: httpx.AsyncClient,
+) -> None:
+    await paid("A-1001", 2500)
+    refund_id = await asked("A-1001", customer="cust_002")
+    shown = words(card(await visitor.get("/approvals")))
+    assert "Another customer was refunded for this order. Whose is it? $25.00 for cust_001 , approved:" in shown
+    assert "paid already" not in shown
+    await decide(visitor, refund_id)
+    assert (await in_ledger(refund_id))[0] == "approved"
+
+
 async def test_an_order_that_looks_like_a_refunded_one_needs_a_second_yes_of_its_own(
     visitor: httpx.AsyncClient,
 ) -> None:

@@ -72,6 +72,21 @@ async def test_a_failed_email_stands_there_with_its_reason_its_text_and_its_draf
     assert f'href="/approvals/{refund_id}"' in page.text
 
 
+async def test_an_email_whose_run_was_silent_and_then_failed_is_one_entry_with_what_is_known_last(
+    grace: httpx.AsyncClient,
+) -> None:
+    await db.record("run_failed", "run-1", "lost", "cust_002", error="silent for ten minutes", event_id="event-run-1")
+    await failed(error="the mailbox is full", reply="Dear Grace")
+    page = await grace.get(PAGE)
+    assert (entries(page), link(page)) == (1, "Needs a person (1)")
+    assert "the mailbox is full" in words(page)
+    assert "Dear Grace" in words(page)
+    await press_done(grace)
+    assert entries(await grace.get(PAGE)) == 0
+    await db.record("run_failed", "run-2", "audit-run-failed", "cust_002", error="again", event_id="event-run-1")
+    assert entries(await grace.get(PAGE)) == 1
+
+
 async def test_the_count_is_on_every_page(grace: httpx.AsyncClient) -> None:
     pages = ("/approvals", PAGE, "/approvals/decided", "/approvals/audit")
     assert {link(await grace.get(page)) for page in pages} == {"Needs a person"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import db
 import inngest_app
 from offline.postgres import EmbeddedPostgres
+from offline.processes import free_port
 
 pytestmark = pytest.mark.usefixtures("database")
 ADVICE = "The database does not answer, or `python db.py` has not been run; the log says which."
@@ -46,14 +48,15 @@ async def test_without_a_database_it_is_alive_and_not_ready_and_the_log_says_why
     assert "s3cr3t" not in caplog.text + ready.text
 
 
+@pytest.mark.parametrize("table", ["refunds", "first_approvals"])
 async def test_without_our_tables_it_is_not_ready(
-    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    table: str, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await db.fetch("alter table refunds rename to elsewhere")
+    await db.fetch(f"alter table {table} rename to elsewhere")
     try:
         ready = await http.get("/readyz")
     finally:
-        await db.fetch("alter table elsewhere rename to refunds")
+        await db.fetch(f"alter table elsewhere rename to {table}")
     assert (ready.status_code, ready.json()) == (503, {"status": ADVICE})
     assert "UndefinedTableError" in caplog.text
     assert (await http.get("/readyz")).status_code == 200
@@ -94,3 +97,34 @@ async def test_stopping_the_app_closes_its_database_connections(http: httpx.Asyn
         assert opened.get_size() > 0
     assert opened.is_closing()
     assert opened.get_size() == 0
+
+
+async def test_with_no_file_left_who_was_connected_before_is_still_answered(database: None, tmp_path: Path) -> None:
+    port, files, log = free_port(), 120, tmp_path / "log"
+    limited = f"ulimit -n {files} && exec {sys.executable} -m uvicorn inngest_app:app --port {port}"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec("sh", "-c", limited, stdout=output, stderr=output)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as before:
+        await answering(before)
+        assert (await before.get("/approvals")).status_code == 200
+        strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(files)]
+        await asyncio.sleep(0.2)
+        for path in ("/healthz", "/readyz", "/approvals", "/approvals/audit", "/approvals/9"):
+            assert (await before.get(path)).status_code == (404 if path == "/approvals/9" else 200)
+        process.terminate()
+        for _, writer in strangers:
+            writer.close()
+    await process.wait()
+    assert log.read_text().count("No file is left for another connection.") == 1
+    assert "socket.accept() out of system resource" not in log.read_text()
+
+
+async def answering(http: httpx.AsyncClient) -> None:
+    for _ in range(200):
+        try:
+            await http.get("/healthz")
+        except httpx.ConnectError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the app did not start")

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -178,6 +177,47 @@ async def test_an_approver_can_lower_the_amount_and_the_lower_one_is_paid() -> N
     assert await column("approved_cents") == [3000]
     [row] = await audited("refund_issued")
     assert json.loads(row["detail"])["amount_cents"] == 3000
+
+
+async def test_a_large_refund_needs_two_different_reviewers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECOND_APPROVER_CENTS", "5000")
+    small, large, other = await asked("run-1", wanted(), wanted("call-2", "B-2", 5000), wanted("call-3", "C-3", 9000))
+    unseen = await shown(large)
+    for refund_id in (small, large):
+        assert await decide(refund_id, approved=True, by="grace", note="fine", key=f"first-{refund_id}") is None
+    assert await column() == ["approved", "pending", "pending"]
+    assert (await issue(**wanted("call-2", "B-2", 5000)))["why"] == "this refund has not been approved"
+    # Delivered again it still stands, and Grace alone does not become two.
+    assert await decide(large, approved=True, by="grace", note="fine", key=f"first-{large}") is None
+    alone = "you have approved it already, and another reviewer has to approve it too"
+    assert await decide(large, approved=True, by="grace") == alone
+    used = "this decision was already used for another refund"
+    assert await decide(other, approved=True, by="alan", key=f"first-{large}") == used
+    late = await ledger.decide(large, unseen, approved=True, by="alan", key="unseen")
+    assert str(late).startswith("it is not what was shown")
+    assert await decide(large, approved=True, by="alan", amount_cents=4000) is None
+    assert (await issue(**wanted("call-2", "B-2", 5000)))["amount_cents"] == 4000
+    # The first yes was given before this payment was made, and the second one may not raise what the first approved.
+    assert await decide(other, approved=True, by="grace", amount_cents=8000) is None
+    assert await decide(other, approved=True, by="alan", amount_cents=8001) == (
+        "the amount must be above 0 and at most 8000 cents"
+    )
+    await issue()
+    assert await decide(other, approved=True, by="alan") is None
+    assert (await column())[2] == "pending"
+    assert await decide(other, approved=False, by="alan", note="no") is None
+    assert await column() == ["issued", "issued", "rejected"]
+    with pytest.raises(asyncpg.CheckViolationError, match="an approval is final"):
+        await db.fetch("update first_approvals set decided_by = 'alan'")
+
+
+async def test_two_first_approvals_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECOND_APPROVER_CENTS", "1")
+    [refund_id] = await asked()
+    yes = partial(ledger.decide, refund_id, await shown(refund_id), approved=True)
+    answers = await asyncio.gather(*(yes(by=f"reviewer-{n}", key=f"key-{n}") for n in range(4)))
+    assert answers.count(None) == 1
+    assert await column() == ["pending"]
 
 
 async def test_a_decision_after_its_time_is_refused() -> None:
@@ -541,51 +581,40 @@ async def test_a_customers_history_is_what_was_really_paid_and_what_waits() -> N
 # What the database itself refuses, whoever asks
 
 
-@pytest.mark.parametrize(
-    "illegal",
-    [
-        "status = 'issued', settled_at = now()",
-        "status = 'issued', settled_at = now(), decision = 'rejected', decided_at = now(), decided_by = 'x'",
-        "status = 'issued', settled_at = now(), decision = 'expired', decided_at = now(), decided_by = 'x'",
-        "status = 'issued', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
-        "status = 'approved'",
-        "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x'",
-        "status = 'approved', decision = 'approved', decided_at = now(), approved_cents = 1",
-        "status = 'approved', decision = 'approved', decided_by = 'x', approved_cents = 1",
-        "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 4901",
-        "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 0",
-        "status = 'approved', decision = 'rejected', decided_at = now(), decided_by = 'x'",
-        "status = 'rejected', decision = 'rejected', decided_at = now(), decided_by = 'x', approved_cents = 1",
-        "decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
-        "settled_at = now()",
-        "status = 'paid'",
-        "amount_cents = 0",
-        "amount_cents = -4900",
-    ],
-)
-async def test_an_illegal_row_is_refused_by_the_database(illegal: str) -> None:
+ILLEGAL = [
+    "status = 'issued', settled_at = now()",
+    "status = 'issued', settled_at = now(), decision = 'rejected', decided_at = now(), decided_by = 'x'",
+    "status = 'issued', settled_at = now(), decision = 'expired', decided_at = now(), decided_by = 'x'",
+    "status = 'issued', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
+    "status = 'approved'",
+    "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x'",
+    "status = 'approved', decision = 'approved', decided_at = now(), approved_cents = 1",
+    "status = 'approved', decision = 'approved', decided_by = 'x', approved_cents = 1",
+    "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 4901",
+    "status = 'approved', decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 0",
+    "status = 'approved', decision = 'rejected', decided_at = now(), decided_by = 'x'",
+    "status = 'rejected', decision = 'rejected', decided_at = now(), decided_by = 'x', approved_cents = 1",
+    "decision = 'approved', decided_at = now(), decided_by = 'x', approved_cents = 1",
+    "settled_at = now()",
+    "status = 'paid'",
+    "amount_cents = 0",
+    "amount_cents = -4900",
+]
+
+
+async def test_an_illegal_row_is_refused_by_the_database() -> None:
     await asked()
-    with pytest.raises(asyncpg.CheckViolationError):
-        await db.fetch(f"update refunds set {illegal}")  # noqa: S608
+    for illegal in ILLEGAL:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await db.fetch(f"update refunds set {illegal}")  # noqa: S608
     assert await column() == ["pending"]
 
 
-async def test_what_a_decision_said_of_earlier_payments_cannot_be_changed() -> None:
-    await approved("run-1")
-    with pytest.raises(asyncpg.CheckViolationError, match="a decision is final"):
-        await db.fetch("update refunds set also_paid = '{7}'")
-
-
-async def test_a_refund_for_a_stranger_is_refused_by_the_database() -> None:
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await asked(customer_id="cust_999")
-
-
-async def test_a_customer_with_refunds_cannot_be_deleted() -> None:
-    await asked()
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await db.fetch("delete from customers where id = 'cust_001'")
-
-
-async def test_four_hours_are_the_window() -> None:
-    assert timedelta(hours=4) == ledger.WINDOW
+async def test_the_database_pays_one_order_twice_only_where_the_decision_says_so() -> None:
+    for run_id in ("run-1", "run-2"):
+        await asked(run_id)
+        await approve_unseen(run_id)
+    begin = "update refunds set payment_started_at = now() where run_id = $1"
+    await db.fetch(begin, "run-1")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await db.fetch(begin, "run-2")

@@ -25,6 +25,7 @@ NAMES = [
     "0004_customer_addresses.sql",
     "0005_similar_refunds.sql",
     "0006_nobody_waits_in_silence.sql",
+    "0007_second_approvals.sql",
 ]
 
 
@@ -75,6 +76,7 @@ async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: 
     assert await tables() == [
         "audit_log",
         "customers",
+        "first_approvals",
         "inbox",
         "needs_person",
         "refund_history",

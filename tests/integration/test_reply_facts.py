@@ -71,6 +71,7 @@ async def test_an_email_about_money_is_answered_with_facts_whatever_the_reply_sa
     [
         "Your parcel is on its way and should be with you on Thursday.",
         "You can set a new password with Forgot password; the link works for an hour.",
+        "Please contact us before the summer with the version that you feel happy with, and avoid older ones.",
         "Thank you! However, a colleague will look at it and get back to you; our language team is really kind.",
     ],
 )
@@ -103,6 +104,21 @@ async def test_a_reply_that_is_not_about_money_stays_as_it_is(reply: str) -> Non
         "환불해 드렸습니다.",
         "Para iadesi tamam.",
         "Zwróciliśmy pieniądze.",
+        "Возврат оформлен.",
+        "多扣的部分已经返给您了。",
+        "অতিরিক্ত চার্জ বাতিল করা হয়েছে।",
+        "요금이 반환되었습니다.",
+        "Le devolvimos la plata.",
+        "Nous allons vous dedommager.",
+        "Tagihan ganda sudah dibatalkan.",
+        "Wir haben die Abbuchung storniert.",
+        "Sie bekommen alles retour.",
+        "Riceve tutto indietro.",
+        "Estornamos tudo.",
+        "Paran geri geldi.",
+        "Khoản phí đã được trả lại.",
+        "We have voided the transaction.",
+        "The double booking has been undone.",
     ],
 )
 async def test_a_reply_that_may_be_about_money_in_any_language_gets_the_facts(reply: str) -> None:

@@ -28,6 +28,9 @@ SPELLINGS = [
     "A-\u0667\u0660\u0660\u0661",
     "A-70\u200b01",
     "A-7001/2",
+    "A-7\u041e\u041e\u0406",
+    "\u24d0-\u2466\u24ea\u24ea\u2460",
+    "https://shop.example/orders/A-7001",
 ]
 
 
@@ -64,6 +67,8 @@ def test_other_orders_do_not(order: str, other: str) -> None:
         ("ALPHA", "my order alpha (again)"),
         ("\u6ce8\u6587 \u7532", "\u6ce8\u6587\u7532"),
         ("#", "#"),
+        ("\u0412\u0415\u0420\u0410", "\u0432\u0435\u0440\u0430"),
+        ("\u0412\u0435\u0440\u0430", "\u0417\u0430\u043a\u0430\u0437 \u0432\u0435\u0440\u0430"),
     ],
 )
 def test_an_order_without_digits_looks_like_itself(order: str, other: str) -> None:

@@ -16,13 +16,18 @@ from web.desk.pages import NOTE_MAX_CHARS, Desk, number
 from web.desk.queries import PAGE, PREVIEW_CHARS, WHOLE_CHARS
 
 DONE_SHOWN = 10
+# An email whose run was silent, and then failed, is one entry with several rows: the newest one says how it stands.
 _ENTRY = (
-    "select a.id, a.action, a.customer_id, a.run_id, a.created_at, n.done_by, n.done_at, n.note,"
-    " left(a.detail::text, $1) as detail, c.email,"
-    " (select created_at from audit_log sent where sent.key = a.run_id || ':audit-sent') as answered_at,"
-    " (select detail ->> 'email_text' from audit_log m where m.key = a.run_id || ':audit-received') as received_text,"
-    " coalesce((select jsonb_agg(r.id order by r.id) from refunds r where r.run_id = a.run_id), '[]') as refunds"
+    "select a.id, a.action, a.customer_id, now.run_id, a.created_at, n.done_by, n.done_at, n.note,"
+    " left(now.detail::text, $1) as detail, c.email,"
+    " (select created_at from audit_log sent where sent.key = now.run_id || ':audit-sent') as answered_at,"
+    " (select detail ->> 'email_text' from audit_log m where m.key = now.run_id || ':audit-received') as received_text,"
+    " coalesce((select jsonb_agg(r.id order by r.id) from refunds r where r.run_id = now.run_id), '[]') as refunds"
     " from needs_person n join audit_log a on a.id = n.audit_id left join customers c on c.id = a.customer_id"
+    " left join lateral (select run_id, detail from audit_log l where l.action = 'run_failed'"
+    "  and l.detail ->> 'event_id' = a.detail ->> 'event_id' order by l.id desc limit 1) newest on true"
+    " cross join lateral (select coalesce(newest.run_id, a.run_id) as run_id,"
+    "  coalesce(newest.detail, a.detail) as detail) now"
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import asyncpg
 
-from db import DROPPED, AuditAction, clean, fetch, transaction
+from db import DROPPED, AuditAction, Connection, clean, fetch, transaction
 from refunds import beside, ledger
 
 # What asyncpg raises for a database that does not answer, has no connection left, or has no tables yet.
@@ -58,11 +58,28 @@ async def one(refund_id: int) -> dict[str, Any] | None:
 async def _with_what_is_beside(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with what a person has to see of the customer's other refunds, and the digest of all that is shown."""
     customers = {row["customer_id"] for row in rows}
-    refunds = await transaction(lambda connection: beside.refunds_of(connection, customers))
+
+    orders = {row["order_id"] for row in rows}
+
+    async def work(
+        connection: Connection,
+    ) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]], list[dict[str, Any]]]:
+        found = await beside.refunds_of(connection, customers)
+        firsts = await ledger.first_approvals(connection, rows, found)
+        return found, firsts, await beside.elsewhere(connection, orders)
+
+    refunds, firsts, same_order = await transaction(work)
     return [
         row
         | {
-            "shown": ledger.shown(row, refunds),
+            "shown": ledger.shown(row, refunds, firsts.get(row["id"])),
+            "first": firsts.get(row["id"]),
+            "needs_two": ledger.needs_two(row),
+            "elsewhere": [
+                other
+                for other in same_order
+                if other["order_id"] == row["order_id"] and other["customer_id"] != row["customer_id"]
+            ],
             "unusual": row["amount_cents"] >= beside.UNUSUAL_CENTS,
             "sums": beside.sums(row, refunds),
             "similar": beside.similar(row, refunds),

@@ -83,7 +83,8 @@ def with_nothing_invisible(value: Any) -> Any:
 
 
 _templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+    # All are read now: a process that has no file left to open still answers who was connected before.
+    loader=jinja2.DictLoader({path.name: path.read_text() for path in (FOLDER / "templates").iterdir()}),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     finalize=with_nothing_invisible,

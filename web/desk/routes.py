@@ -75,7 +75,7 @@ async def _decide(desk: Desk, visitor: Visitor, refund_id: int | None, form: Map
         raise HTTPException(404)
     approved, note = form.get("decision") == "approve", form.get("note", "").strip()
     amount = cents(form.get("amount", "")) if approved else None
-    problem = _problem(form, amount, note, row["amount_cents"])
+    problem = _problem(form, amount, note, row["first"]["approved_cents"] if row["first"] else row["amount_cents"])
     if problem and row["status"] == "pending" and row["seconds_left"] > 0:
         return await pages.page_of(desk, visitor, refund_id, typed=form, problem=problem)
     refusal = await ledger.decide(
@@ -90,6 +90,9 @@ async def _decide(desk: Desk, visitor: Visitor, refund_id: int | None, form: Map
     )
     if refusal is not None:
         return RedirectResponse(f"/approvals/{refund_id}?said=refused", 303)
+    if not await queries.no_longer_waiting([refund_id]):
+        # It was the first yes of two, so there is nothing yet to wake the run for.
+        return RedirectResponse(f"/approvals/{refund_id}?said=first", 303)
     wake_up = Event(
         id=f"decided-{refund_id}",
         name="refund/approval.decided",
@@ -111,7 +114,7 @@ def _problem(form: Mapping[str, str], amount: int | None, note: str, asked: int)
     if decision == "approve" and amount is None:
         return Problem("amount", f"Enter an amount in dollars, such as {most}.")
     if amount is not None and not 0 < amount <= asked:
-        return Problem("amount", f"The amount must be above $0.00 and at most {most}, which is what was asked for.")
+        return Problem("amount", f"The amount must be above $0.00 and at most {most}.")
     if decision == "reject" and not any(letter.isalpha() for letter in note):
         return Problem("note", "Write a sentence that tells the customer why.")
     if len(note) > NOTE_MAX_CHARS:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import inspect
 import os
 import ssl
@@ -12,6 +13,8 @@ import pytest
 
 from offline.processes import free_port
 
+# While a million objects are imported that stay, looking among them for garbage would take a quarter of the time.
+gc.disable()
 pytest_plugins = ["offline.pytest_plugin", "pytester"]
 
 # Before anything imports the app, which reads its settings once.
@@ -39,6 +42,12 @@ from tests.ledger import forget_everything  # noqa: E402
 
 # The pools that were made for the tables of this session.
 kept: set[db.Pool] = set()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but not among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

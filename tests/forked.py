@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.e2e.killable_app", "tests.concepts.programs"])
+_processes.set_forkserver_preload(["tests.e2e.killable_app", "tests.concepts.killable_shelf"])
 
 
 def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:

@@ -8,16 +8,8 @@ from migrations import SEED_CUSTOMERS
 from refunds import ledger
 from web.desk import queries
 
-COUNTED = ("audit_log", "refunds", "refund_history", "sign_in_tries")
-EMPTIED = (*COUNTED, "needs_person", "inbox", "customers")
-AS_IN_THE_BEGINNING = ";".join(
-    [
-        "set local session_replication_role = replica",
-        *(f"delete from {table}" for table in EMPTIED),  # noqa: S608
-        *(f"select setval(pg_get_serial_sequence('{table}', 'id'), 1, false)" for table in COUNTED),
-        f"insert into customers values {', '.join(map(str, SEED_CUSTOMERS))}",  # noqa: S608
-    ]
-)
+# What empties the tables, once it is known which there are.
+emptying: list[str] = []
 
 
 async def shown(refund_id: int) -> str:
@@ -60,8 +52,13 @@ async def forget_everything() -> None:
 
     It is one round trip, and `truncate` or `alter table` would take longer: both make new files.
     """
-
-    async def work(connection: db.Connection) -> None:
-        await connection.execute(AS_IN_THE_BEGINNING)
-
-    await db.transaction(work)
+    if not emptying:
+        tables = "select relname from pg_stat_user_tables where relname <> 'schema_migrations'"
+        counted = "select table_name from information_schema.columns where is_identity = 'YES' and column_name = 'id'"
+        emptying.append("set local session_replication_role = replica")
+        emptying.extend(f"delete from {row['relname']}" for row in await db.fetch(tables))  # noqa: S608
+        for row in await db.fetch(counted):
+            emptying.append(f"select setval(pg_get_serial_sequence('{row['table_name']}', 'id'), 1, false)")
+        customers = ", ".join(map(str, SEED_CUSTOMERS))
+        emptying.append(f"insert into customers values {customers}")  # noqa: S608
+    await db.transaction(lambda connection: connection.execute(";".join(emptying)))

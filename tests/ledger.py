@@ -9,7 +9,7 @@ from refunds import ledger
 from web.desk import queries
 
 # What empties the tables, once it is known which there are.
-emptying: list[str] = []
+_emptying: list[str] = []
 
 
 async def shown(refund_id: int) -> str:
@@ -52,13 +52,23 @@ async def forget_everything() -> None:
 
     It is one round trip, and `truncate` or `alter table` would take longer: both make new files.
     """
-    if not emptying:
-        tables = "select relname from pg_stat_user_tables where relname <> 'schema_migrations'"
-        counted = "select table_name from information_schema.columns where is_identity = 'YES' and column_name = 'id'"
-        emptying.append("set local session_replication_role = replica")
-        emptying.extend(f"delete from {row['relname']}" for row in await db.fetch(tables))  # noqa: S608
-        for row in await db.fetch(counted):
-            emptying.append(f"select setval(pg_get_serial_sequence('{row['table_name']}', 'id'), 1, false)")
-        customers = ", ".join(map(str, SEED_CUSTOMERS))
-        emptying.append(f"insert into customers values {customers}")  # noqa: S608
-    await db.transaction(lambda connection: connection.execute(";".join(emptying)))
+    if not _emptying:
+        _emptying.append(await _all_that_empties())
+    await db.transaction(lambda connection: connection.execute(_emptying[0]))
+
+
+async def _all_that_empties() -> str:
+    tables = await db.fetch(
+        "select tablename as name from pg_tables where schemaname = current_schema() and tablename <> 'schema_migrations'"
+    )
+    counted = await db.fetch(
+        "select table_name as name from information_schema.columns where is_identity = 'YES' and column_name = 'id'"
+    )
+    return ";".join(
+        [
+            "set local session_replication_role = replica",
+            *(f"delete from {table['name']}" for table in tables),  # noqa: S608
+            *(f"select setval(pg_get_serial_sequence('{table['name']}', 'id'), 1, false)" for table in counted),
+            f"insert into customers values {', '.join(map(str, SEED_CUSTOMERS))}",  # noqa: S608
+        ]
+    )

@@ -59,7 +59,8 @@ async def forget_everything() -> None:
 
 async def _all_that_empties() -> str:
     tables = await db.fetch(
-        "select tablename as name from pg_tables where schemaname = current_schema() and tablename <> 'schema_migrations'"
+        "select tablename as name from pg_tables"
+        " where schemaname = current_schema() and tablename <> 'schema_migrations'"
     )
     counted = await db.fetch(
         "select table_name as name from information_schema.columns where is_identity = 'YES' and column_name = 'id'"

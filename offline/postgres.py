@@ -177,6 +177,8 @@ class EmbeddedPostgres:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # `select` does not see what a buffer already holds: a second line that came with the first would be missed.
+            bufsize=0,
         )
         failure = self._wait_until_ready(self._folder / "pgdata" / "postmaster.pid")
         if failure is None:

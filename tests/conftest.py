@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import inspect
 import os
 import ssl
@@ -12,6 +13,8 @@ import pytest
 
 from offline.processes import free_port
 
+# While a million objects are imported that stay, looking among them for garbage would take a quarter of the time.
+gc.disable()
 pytest_plugins = ["offline.pytest_plugin", "pytester"]
 
 # Before anything imports the app, which reads its settings once.
@@ -37,12 +40,27 @@ import db  # noqa: E402
 from offline.postgres import EmbeddedPostgres  # noqa: E402
 from tests.ledger import forget_everything  # noqa: E402
 
+# The pools that were made for the tables of this session.
+kept: set[db.Pool] = set()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but not among what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
+# Begun late, a file that takes a minute or more would be the last one, and all other processes would wait for it.
+LONGEST = ("tests/durable/test_gates.py", "tests/e2e/", "tests/adversary/")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """End a test that waits for too long inside the event loop, with the place where it waits.
+    """Begin with what takes longest, and end a test that waits for too long, with the place where it waits.
 
-    This comes before the limit of pytest-timeout, which counts fixtures, too, and has to end the whole process.
+    A wait inside the event loop is ended before the limit of pytest-timeout, which counts fixtures, too, and has to end
+    the whole process.
     """
+    items.sort(key=lambda item: next((n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start)), 9))
     seconds = 0.8 * float(config.getoption("timeout") or config.getini("timeout"))
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
@@ -75,14 +93,29 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-@pytest.fixture
-async def database(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
-    """The tables as after `python db.py`: the five customers and nothing else."""
-    # A test that ran without a database may have made a pool, which would look for one in vain.
+@pytest.fixture(scope="session")
+async def tables(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+    """The tables as `python db.py` makes them."""
     await db.close()
-    await db.migrate()
-    await forget_everything()
-    await db.fetch("delete from customers")
     await db.migrate()
     yield
     await db.close()
+
+
+@pytest.fixture
+async def database(tables: None) -> AsyncIterator[None]:
+    """The tables as after `python db.py`: the five customers and nothing else.
+
+    The pool stays open from test to test, because a connection costs Postgres and this process 7 ms of CPU.
+    """
+    loop = asyncio.get_running_loop()
+    if db._pools.get(loop) not in kept:
+        # A test that ran without a database has made it, and it would look for one in vain.
+        await db.close()
+    pool = await db.pool()
+    kept.add(pool)
+    await forget_everything()
+    yield
+    if db._pools.get(loop) is not pool or pool.get_idle_size() < pool.get_size():
+        # The test has made another one, or left a connection in use.
+        await db.close()

@@ -13,6 +13,7 @@ import sys
 import time
 
 TESTS = ["tests/e2e", "--ignore=tests/e2e/browser", "tests/adversary", "tests/durable/test_approval_timing.py"]
+TESTS += ["tests/concepts/test_flow_control.py"]
 MORE = {"SAMPLES": "4", "HYPOTHESIS_PROFILE": "torture"}
 
 

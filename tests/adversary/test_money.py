@@ -19,7 +19,7 @@ import worker
 from offline.inngest_server import DevServer
 from refunds import providers
 from steps import saved_state
-from tests.adversary import drawn, world
+from tests.adversary import drawn, invariants
 from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
 from tests.adversary.profile import PROFILE, SEED
 from tests.durable.driver import OFFICIAL, Engine
@@ -47,7 +47,7 @@ async def adversary(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, noting_whose_email(getattr(module, name)))
 
     async def pay(**payment: Any) -> str:
-        return await world.Provider.present(**payment)
+        return await invariants.Provider.present(**payment)
 
     monkeypatch.setattr(logging.getLogger("customer-support"), "disabled", True)
     monkeypatch.setitem(providers.PROVIDERS, "ledger", pay)
@@ -55,17 +55,17 @@ async def adversary(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def tell(
     app_url: str, emails: list[tuple[str, str]], script: Script, acts: list[drawn.Act], moods: list[str]
-) -> tuple[world.Approver, world.Provider]:
+) -> tuple[invariants.Approver, invariants.Provider]:
     """Everything that was drawn, until all clocks have run out."""
-    world.Provider.present = providers.in_ledger_only
-    await world.begin()
-    provider = world.Provider.present = world.Provider(moods)
+    invariants.Provider.present = providers.in_ledger_only
+    await invariants.begin()
+    provider = invariants.Provider.present = invariants.Provider(moods)
     ScriptedModel.script = script
     url, left = os.environ["INNGEST_DEV"], list(acts)
     async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as server:
         await server.synced("customer-support")
         engine = Engine(url, server)
-        approver = world.Approver(engine)
+        approver = invariants.Approver(engine)
         for customer_id, text in emails:
             await engine.email(text, customer_id)
             await engine.settle()
@@ -95,9 +95,9 @@ async def test_no_cent_moves_without_a_yes_to_exactly_it(
     moods: list[str],
 ) -> None:
     approver, provider = await tell(email_app_url, emails, script, acts, moods)
-    rows = await world.check_money(approver, provider)
-    await world.check_ends(len(emails))
-    await world.check_replies(script)
+    rows = await invariants.check_money(approver, provider)
+    await invariants.check_ends(len(emails))
+    await invariants.check_replies(script)
     event(f"{min(len(rows), 2)} asked, {min(len(approver.yes), 2)} approved, {min(len(provider.paid), 2)} paid")
 
 
@@ -109,7 +109,7 @@ async def test_the_examples_can_lead_to_money(
     script = Script([[Call("issue_refund", PAYING)], [Say("Done.", echo=True)]])
     acts = [drawn.Act(0, [], decision, 0.5, True)]
     approver, provider = await tell(email_app_url, [("cust_002", "Hello")], script, acts, ["pays"])
-    await world.check_money(approver, provider)
+    await invariants.check_money(approver, provider)
     assert list(provider.paid.values()) == [("cust_002", "A-1001", paid_cents)]
 
 
@@ -135,7 +135,7 @@ async def test_what_a_greedy_model_tries_first_pays_an_order_once(
     acts = [drawn.Act(0, [], "approve", 1.0, True)] * 4
     script = Script(turns)
     approver, provider = await tell(email_app_url, [("cust_002", "Hello")], script, acts, ["pays"])
-    await world.check_money(approver, provider)
-    await world.check_ends(1)
-    await world.check_replies(script)
+    await invariants.check_money(approver, provider)
+    await invariants.check_ends(1)
+    await invariants.check_replies(script)
     assert [cents for _, _, cents in provider.paid.values()] == paid_cents

@@ -10,7 +10,7 @@ import fastapi
 import pytest
 
 from concepts import outside
-from tests.concepts.programs import apart
+from tests.concepts.killable_shelf import apart
 from tests.concepts.shelf import Shelf
 from tests.serving import listening
 

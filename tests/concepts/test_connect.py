@@ -25,6 +25,9 @@ TRACE = "query($id: String!) { run(runID: $id) { trace { childrenSpans { name st
 def processes() -> Iterator[Processes]:
     with Processes() as processes:
         yield processes
+        # Asked to end, a worker waits for the step that it is at.
+        for process in [*processes._running]:
+            processes.kill(process)
 
 
 async def dial(shelf: Shelf, processes: Processes) -> Process:

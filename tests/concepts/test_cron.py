@@ -14,7 +14,7 @@ import pytest
 import db
 from concepts import cron, outside, weekly_report
 from offline.inngest_server import DevServer
-from tests.concepts.programs import apart, serving
+from tests.concepts.killable_shelf import apart, serving
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import OFFICIAL
 from tests.ledger import rewrite

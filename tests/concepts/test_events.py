@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from concepts import events, outside, steps
-from tests.concepts.programs import apart, serving
+from tests.concepts.killable_shelf import apart, serving
 from tests.concepts.shelf import Shelf
 
 

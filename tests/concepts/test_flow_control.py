@@ -7,11 +7,13 @@ import inngest
 
 from concepts import outside
 from concepts.shelf import client
+from tests.adversary.profile import TORTURE
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import OFFICIAL
 
-# The official server starts some ten runs a second when each customer has a queue of its own.
-BURST = 100 if OFFICIAL else 1_000
+# The course's burst is of 1,000; fewer show the pace. The official server starts some ten runs a second when each
+# customer has a queue of its own.
+BURST = 100 if OFFICIAL else 1_000 if TORTURE else 400
 CUSTOMERS = 40
 
 
@@ -41,7 +43,7 @@ async def start(shelf: Shelf) -> None:
         await shelf.advance(minutes=1)
 
 
-async def test_of_a_burst_of_1000_ten_run_at_once_two_per_customer_and_none_is_dropped(shelf: Shelf) -> None:
+async def test_of_a_burst_ten_run_at_once_two_per_customer_and_none_is_dropped(shelf: Shelf) -> None:
     outside.hold()
     await burst("concepts/flow_control.email")
     await shelf.until(lambda: outside.busy["all"] == 10, "ten answers are written at once")
@@ -60,7 +62,7 @@ async def test_without_limits_the_whole_burst_is_written_at_once(shelf: Shelf) -
     await shelf.asked("write_answer", 100)
 
 
-async def test_a_throttled_burst_of_1000_starts_101_at_once_then_100_a_minute_and_none_is_dropped(shelf: Shelf) -> None:
+async def test_a_throttled_burst_starts_101_at_once_then_100_a_minute_and_none_is_dropped(shelf: Shelf) -> None:
     began = time.monotonic()
     await burst("concepts/flow_control.email")
     await shelf.until(lambda: len(answered()) >= 101, "limit and burst")
@@ -74,5 +76,5 @@ async def test_a_throttled_burst_of_1000_starts_101_at_once_then_100_a_minute_an
             break
         per_minute.append((len(answered()) - before) / ((now(shelf) - since) / timedelta(minutes=1)))
     assert 98 <= min(per_minute) <= max(per_minute) <= 102
-    assert 7 <= len(per_minute) <= 9
+    assert BURST // 100 - 3 <= len(per_minute) <= BURST // 100 - 1
     assert sorted(answered()) == list(range(BURST))

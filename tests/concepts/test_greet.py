@@ -7,7 +7,7 @@ from agents import Model, ModelProvider
 from agents.testing import ModelStep, ScriptedModel, assistant_message
 
 from concepts import outside
-from tests.concepts.programs import apart
+from tests.concepts.killable_shelf import apart
 from tests.concepts.shelf import Shelf
 
 ADA = {"name": "Ada"}

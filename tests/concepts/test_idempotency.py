@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from concepts import idempotency, outside
-from tests.concepts.programs import apart
+from tests.concepts.killable_shelf import apart
 from tests.concepts.shelf import Shelf
 
 Ask = Callable[[str, int], Awaitable[None]]

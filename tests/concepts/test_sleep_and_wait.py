@@ -6,7 +6,7 @@ import pytest
 
 from concepts import outside
 from concepts.sleep_and_wait import APPROVAL_DECIDED
-from tests.concepts.programs import apart
+from tests.concepts.killable_shelf import apart
 from tests.concepts.shelf import Shelf
 
 TRIAL, REFUND, FAILED = "user/trial.started", "customer/refund.requested", "customer/refund.failed"

@@ -3,7 +3,7 @@
 import pytest
 
 from concepts import outside
-from tests.concepts.programs import apart
+from tests.concepts.killable_shelf import apart
 from tests.concepts.shelf import Shelf
 
 EMAIL = {"customer_id": "cust_002", "subject": "Order", "body": "Where is my order?"}

@@ -70,8 +70,11 @@ async def broken(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BrokenEngine]
         (503, '{"error": "down"}'),
     ],
 )
-async def test_what_the_engine_did_not_take_is_raised(broken: BrokenEngine, status: int, body: str) -> None:
+async def test_what_the_engine_did_not_take_is_raised(
+    broken: BrokenEngine, status: int, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken.status, broken.body = status, body
+    monkeypatch.setattr("inngest._internal.client_lib.client._compute_backoff_delay", lambda _: 0)
     with pytest.raises((RuntimeError, ValueError, SendEventsError)):
         await inngest_app.send([EMAIL])
     assert broken.asked == (1 if status < 500 else 5)
@@ -89,6 +92,7 @@ async def test_an_engine_that_does_not_answer_is_given_up(
 
 async def test_an_engine_that_is_not_there_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inngest_app.client, "_event_api_origin", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr("inngest._internal.client_lib.client._compute_backoff_delay", lambda _: 0)
     with pytest.raises(Exception, match="never received response"):
         await inngest_app.send([EMAIL])
 

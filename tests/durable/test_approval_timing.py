@@ -9,12 +9,14 @@ import pytest
 import db
 from refunds import ledger, payments
 from steps import approval, wake_ups
+from tests.adversary.profile import TORTURE
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import approve_unseen, decide, rewrite
 
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me."
 ISSUED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 BLOCKED = {"message_received": 1, "refund_blocked": 1, "message_sent": 1}
+PAUSES_MS = [0, 1, 2, 4, 8, 16] if TORTURE else [0, 2, 8]
 
 
 async def paused(engine: Engine) -> str:
@@ -36,7 +38,7 @@ async def history(event: str) -> list[dict[str, Any]]:
     return await db.fetch("select refund_id, actor, why from refund_history where event = $1 order by id", event)
 
 
-@pytest.mark.parametrize("pause_ms", [0, 1, 2, 4, 8, 16])
+@pytest.mark.parametrize("pause_ms", PAUSES_MS)
 async def test_an_event_in_the_millisecond_of_the_timeout_has_one_outcome(engine: Engine, pause_ms: int) -> None:
     event_id = await paused(engine)
     await engine.advance(hours=3, minutes=59, seconds=50)
@@ -53,7 +55,7 @@ async def test_an_event_in_the_millisecond_of_the_timeout_has_one_outcome(engine
     ]
 
 
-@pytest.mark.parametrize("pause_ms", [0, 1, 2, 4, 8, 16])
+@pytest.mark.parametrize("pause_ms", PAUSES_MS)
 async def test_a_decision_recorded_in_the_millisecond_of_the_timeout_is_kept_or_refused(
     engine: Engine, pause_ms: int
 ) -> None:

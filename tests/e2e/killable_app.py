@@ -8,9 +8,7 @@ is to interrupt, so a new step is interrupted from the day it is written.
 import json
 import os
 import signal
-import threading
 from contextvars import ContextVar
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -101,7 +99,6 @@ def serve(
 ) -> None:
     """Serve the app on a port until killed. Queries are cancelled after `query_seconds`."""
     os.environ |= environment
-    threading.Thread(target=_end_with_the_test, daemon=True).start()
     # What a hung database costs is the app's own patience: here it has less of it.
     create_pool: Any = asyncpg.create_pool
     vars(asyncpg)["create_pool"] = lambda url, **settings: create_pool(
@@ -110,11 +107,3 @@ def serve(
     points = Points(log, at, how)
     watch_transactions(points)
     uvicorn.run(watch_calls(inngest_app.app, points), port=port, log_level="error")
-
-
-def _end_with_the_test() -> None:
-    """End this process when the one that started it has ended, however that came."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -1,7 +1,6 @@
 """Where a story is told: an engine, the app as a process, a proxy between the two, and at most one misfortune."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -19,14 +18,11 @@ import db
 from offline.inngest_server import DevServer
 from offline.postgres import EmbeddedPostgres
 from offline.processes import free_port
+from tests import forked
 from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
 from tests.mail_server import MailServer, mail_server
-
-# A new process has everything imported: what a kill costs is the retry, not the start.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.e2e.killable_app"])
 
 PATIENCE_SECONDS = 30.0
 Question = Callable[[], Awaitable[Any]]
@@ -180,12 +176,9 @@ class Stage:
     async def _start(self, at: int | None) -> None:
         misfortune = self._misfortune
         how = signal.SIGSTOP if misfortune.strike else signal.SIGKILL
-        self._process = processes.Process(
-            target=killable_app.serve,
-            args=(self._port, self._environment, self._log, at, how, misfortune.query_seconds),
-            daemon=True,
+        self._process = forked.start(
+            killable_app.serve, self._port, self._environment, self._log, at, how, misfortune.query_seconds
         )
-        self._process.start()
         if at is not None and misfortune.strike is not None:
             self._striking = asyncio.create_task(self._strike(misfortune.strike))
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS

@@ -24,9 +24,21 @@ STRANGERS = {
 DOTENV = "DATABASE_URL=postgresql://stranger@127.0.0.1:1/stranger\nEMAIL_CONCURRENCY=1\n"
 
 
+def without(acts: str, project: Path) -> None:
+    """Leave these acts out. `make demo` plays all of them, and fails when a claim does not hold."""
+    story = project / "offline" / "demo" / "story.py"
+    text = story.read_text()
+    for act in acts.split():
+        assert f"            {act},\n" in text
+        text = text.replace(f"            {act},\n", "")
+    story.write_text(text)
+
+
 def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temporary: Path, tmp_path: Path) -> None:
     project = copy_of_the_project(tmp_path)
     (project / ".env").write_text(DOTENV)
+    # They take as long as all the others together, and have tests of their own.
+    without("self.judged", project)
     demo = start(temporary, "--keep", "--svg", str(tmp_path / "end.svg"), project=project, **STRANGERS)
     printed = up_to("Postgres postgresql://", demo)
     app = next(line.split()[1] for line in printed.splitlines() if line.startswith("  app "))
@@ -35,7 +47,7 @@ def test_every_claim_holds_whatever_the_shell_and_the_folder_are_set_up_for(temp
     demo.communicate()
     assert demo.returncode == 0, printed
     claims = [line for line in printed.splitlines() if line.endswith(("✓ yes", "✗ NO "))]
-    assert len(claims) == 15
+    assert len(claims) == 14
     assert all(line.endswith("✓ yes") for line in claims)
     assert "peak 10" in printed
     assert "1 issued, 1 received, 1 sent" in printed
@@ -54,6 +66,7 @@ def test_a_worker_that_answers_twice_and_knows_no_limits_is_found_out(temporary:
     assert limit in app.read_text()
     app.write_text(app.read_text().replace(limit, "20"))
     replies.write_text(replies.read_text() + TWICE)
+    without("refunds.approved refunds.rejected refunds.unanswered self.fanned_out self.broke self.judged", project)
     demo = start(temporary, project=project)
     printed, _ = demo.communicate()
     assert demo.returncode == 1, printed
@@ -91,12 +104,7 @@ def test_an_app_that_does_not_start_is_shown_with_what_it_said(temporary: Path, 
 
 @pytest.mark.parametrize(
     ("how", "until"),
-    [
-        (signal.SIGKILL, "Postgres, engine and app"),
-        (signal.SIGINT, "app killed"),
-        (signal.SIGTERM, "app started"),
-        (signal.SIGKILL, "app started"),
-    ],
+    [(signal.SIGTERM, "Postgres, engine and app"), (signal.SIGINT, "app killed"), (signal.SIGKILL, "app started")],
 )
 def test_however_it_is_ended_nothing_is_left(how: signal.Signals, until: str, temporary: Path) -> None:
     demo = start(temporary)

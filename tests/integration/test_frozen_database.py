@@ -15,7 +15,8 @@ import pytest
 import db
 import inngest_app
 from tests.desk import asked, fields
-from web import limits
+from web import health, limits
+from web.webhooks import routes
 
 pytestmark = pytest.mark.usefixtures("database")
 EMAIL = {"from": "grace@example.com", "text": "Where is my order?", "message_id": "m-1"}
@@ -29,8 +30,11 @@ async def http(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClie
 
 
 @pytest.fixture
-async def frozen(database: None) -> AsyncIterator[None]:
-    """Every session that the pool may use is stopped, and goes on after the test."""
+async def frozen(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Every session that the pool may use is stopped, and goes on after the test. Nobody waits for as long as usual."""
+    for module, name in ((limits, "DATABASE_SECONDS"), (health, "DATABASE_SECONDS"), (routes, "LOOKUP_SECONDS")):
+        assert getattr(module, name) < 10
+        monkeypatch.setattr(module, name, 0.5)
     pool = await db.pool()
     connections = [await pool.acquire() for _ in range(pool.get_max_size())]
     sessions = [connection.get_server_pid() for connection in connections]

@@ -1,6 +1,7 @@
 """Which files may import which: no cycles, and the layers of the stand-in engine. Nothing needs to run for this."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ def file_of(name: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path in MODULES), None)
 
 
+@functools.cache
 def imported(path: Path) -> set[Path]:
     """The project's files that a file imports, those for type checking and those inside functions included."""
     return {file for name in imports(path) if (file := file_of(name)) is not None}

@@ -7,9 +7,9 @@ import asyncio
 import inspect
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import fastapi
@@ -21,7 +21,8 @@ import uvicorn
 from concepts import outside
 from concepts.app import app
 from concepts.shelf import client
-from offline.processes import Process, Processes, free_port
+from offline.processes import free_port
+from tests import forked
 from tests.serving import listening, synced
 
 START_SECONDS = 30.0
@@ -40,40 +41,39 @@ async def serving(functions: Iterable[inngest.Function[Any]]) -> AsyncIterator[N
 class Program:
     """The whole shelf as a process of its own, always on the same port."""
 
-    def __init__(self, processes: Processes, world: str) -> None:
-        self._processes = processes
+    def __init__(self, world: str) -> None:
         self._world = world
         self._port = free_port()
-        self._process: Process | None = None
+        self._process: BaseProcess | None = None
 
     async def start(self, die_after: str = "", **settings: str) -> None:
         """Start it and sync it. `die_after`: it kills itself as soon as this call of the outside world has returned."""
         environment = {"INNGEST_DEV": os.environ["INNGEST_DEV"], "DIE_AFTER": die_after, **settings}
-        arguments = ("-m", "tests.concepts.programs", str(self._port), self._world)
-        self._process = self._processes.start("shelf", *arguments, environment=environment)
+        self._process = forked.start(_serve, self._port, self._world, environment)
         url = f"http://127.0.0.1:{self._port}"
         async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
             while True:
-                assert self._process.running, self._process.tail()
+                assert self._process.is_alive(), f"it ended as it started, with {self._process.exitcode}"
                 try:
                     await http.get(f"{url}/api/inngest")
                     break
                 except httpx.TransportError:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.01)
         await synced(url)
 
     def kill(self) -> None:
-        """SIGKILL; it is gone on return."""
-        assert self._process
-        self._processes.kill(self._process)
+        """SIGKILL; it is gone on return. Nothing happens if it was not started."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
 
     async def died(self) -> None:
         """Wait until it has killed itself."""
         assert self._process
         async with asyncio.timeout(START_SECONDS):
-            while self._process.running:
-                await asyncio.sleep(0.02)
-        assert self._process.popen.returncode == -signal.SIGKILL, self._process.tail()
+            while self._process.is_alive():
+                await asyncio.sleep(0.01)
+        assert self._process.exitcode == -signal.SIGKILL
 
 
 @asynccontextmanager
@@ -86,11 +86,18 @@ async def apart() -> AsyncIterator[Program]:
         return await getattr(outside, name)(*arguments)
 
     async with listening(world) as url:
-        with Processes() as processes:
-            yield Program(processes, url)
+        program = Program(url)
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
-def _main(port: str, world: str) -> None:
+def _serve(port: int, world: str, environment: dict[str, str]) -> None:
+    # The process that this one was forked from has what an earlier test has set.
+    os.environ.clear()
+    os.environ |= environment
+
     def remote(name: str) -> Any:
         async def call(*arguments: Any) -> Any:
             async with httpx.AsyncClient(base_url=world, timeout=START_SECONDS) as http:
@@ -102,12 +109,8 @@ def _main(port: str, world: str) -> None:
         return call
 
     vars(outside).update({name: remote(name) for name in vars(outside) if _is_asked(name)})
-    uvicorn.run(app, port=int(port), log_level="warning", timeout_keep_alive=300)
+    uvicorn.run(app, port=port, log_level="warning", timeout_keep_alive=300)
 
 
 def _is_asked(name: str) -> bool:
     return not name.startswith("_") and inspect.iscoroutinefunction(getattr(outside, name))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

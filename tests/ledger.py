@@ -51,6 +51,6 @@ async def forget_everything() -> None:
         await connection.execute("set local session_replication_role = replica")
         for table in tables:
             await connection.execute(f"delete from {table}; alter table {table} alter column id restart")  # noqa: S608
-        await connection.execute("delete from needs_person; delete from inbox")
+        await connection.execute("delete from needs_person; delete from inbox; delete from unanswered")
 
     await db.transaction(work)

@@ -37,17 +37,22 @@ Send = Callable[[Sequence[Any]], Awaitable[Any]]
 
 
 async def keep_looking(send: Send) -> None:
-    """Do all that this file does, at once and then every five minutes, until it is cancelled.
-
-    It needs no engine, only a database. What fails is logged by the type of its error and done the next time.
-    """
+    """Look for what was lost at once and then every five minutes, until it is cancelled."""
     while True:
-        for work in (find_lost, tell_people, partial(send_again, send)):
-            try:
-                await work()
-            except Exception as error:
-                logger.warning("Emails that may be lost were not seen to: %s", type(error).__name__)
+        await look(send)
         await asyncio.sleep(EVERY.total_seconds())
+
+
+async def look(send: Send) -> None:
+    """Find what was lost, tell people, and send again what no run has begun.
+
+    This needs a database and no engine. What fails is logged by the type of its error, and done the next time.
+    """
+    for work in (find_lost, tell_people, partial(send_again, send)):
+        try:
+            await work()
+        except Exception as error:
+            logger.warning("Emails that may be lost were not seen to: %s", type(error).__name__)
 
 
 async def find_lost() -> dict[str, int]:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 AuditAction = Literal[
-    "message_received", "message_sent", "refund_issued", "refund_blocked", "health_check", "run_failed"
+    "message_received", "message_sent", "refund_issued", "refund_blocked", "health_check", "run_failed", "data_erased"
 ]
 # asyncpg would hand these options of libpq to the server, which refuses them as unknown settings.
 LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}

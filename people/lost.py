@@ -72,7 +72,7 @@ async def find_lost() -> dict[str, int]:
         await db.record(
             "run_failed", row["run_id"], f"no-outcome:{row['id']}", row["customer_id"], error=error, refund_id=row["id"]
         )
-    await _forget_begun()
+    await forget_begun()
     for row in await _given_up():
         data = json.loads(row["event"])["data"]
         error = "No run began to answer this email, though it was waited for."
@@ -108,7 +108,7 @@ async def _payments_without_an_outcome() -> list[dict[str, Any]]:
     )
 
 
-async def _forget_begun() -> None:
+async def forget_begun() -> None:
     """Remove the copies of emails that a run or a person has."""
     await db.fetch(
         "update inbox set event = null where event is not null and exists (select from audit_log a"
@@ -142,7 +142,7 @@ async def _given_up() -> list[dict[str, Any]]:
 
 async def send_again(send: Send) -> int:
     """Send the events of emails that no run has begun, with the ids that they had; returns how many."""
-    await _forget_begun()
+    await forget_begun()
     rows = await _to_send_again()
     # This is written first, so that an engine that takes nothing does not keep the emails from people.
     await db.fetch(

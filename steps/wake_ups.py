@@ -10,6 +10,7 @@ import inngest
 import db
 from people import lost
 from refunds import ledger, payments
+from steps import retention
 from steps.retries import retry_chat
 
 DECIDED = "refund/approval.decided"
@@ -20,7 +21,7 @@ ACTED_ON = timedelta(seconds=20)
 
 
 def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
-    """`resend-wake-ups` and `repeat-wake-up`."""
+    """`resend-wake-ups`, `repeat-wake-up` and, another cron, `erase-old-texts`."""
 
     async def send(events: Sequence[Any]) -> None:
         await client.send([inngest.Event(**event) for event in events])
@@ -60,7 +61,7 @@ def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
         again = inngest.Event(name=DECIDED, id=f"again-{ctx.event.id}", data={**ctx.event.data, "repeated": True})
         await ctx.step.send_event("wake-the-run-again", again)
 
-    return [resend_wake_ups, repeat_wake_up]
+    return [resend_wake_ups, repeat_wake_up, *retention.functions(client)]
 
 
 async def find_what_was_left() -> dict[str, Any]:

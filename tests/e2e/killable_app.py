@@ -109,7 +109,8 @@ def serve(
     )
     points = Points(log, at, how)
     watch_transactions(points)
-    uvicorn.run(watch_calls(inngest_app.app, points), port=port, log_level="error")
+    # Without its lifespan the app does not look for lost emails by itself, which would be now before the cron, now after.
+    uvicorn.run(watch_calls(inngest_app.app, points), port=port, log_level="error", lifespan="off")
 
 
 def _end_with_the_test() -> None:

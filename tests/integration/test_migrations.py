@@ -26,6 +26,7 @@ NAMES = [
     "0005_similar_refunds.sql",
     "0006_nobody_waits_in_silence.sql",
     "0008_every_email_ends.sql",
+    "0009_people_in_the_data.sql",
 ]
 
 

@@ -109,7 +109,7 @@ def serve(
     )
     points = Points(log, at, how)
     watch_transactions(points)
-    # Without its lifespan the app does not look for lost emails by itself, which would be now before the cron, now after.
+    # With its lifespan the app would look for lost emails by itself, now before the engine's cron and now after it.
     uvicorn.run(watch_calls(inngest_app.app, points), port=port, log_level="error", lifespan="off")
 
 

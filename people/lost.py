@@ -2,7 +2,7 @@
 
 What an engine loses it tells nobody. So the tables say what has not ended: `inbox` the emails that no run has begun,
 `unanswered` the runs without an end. They are looked through by the cron `resend-wake-ups`, and by every process that
-serves the webhooks, because a wiped engine has forgotten its crons too.
+serves the webhooks, because a wiped engine has no crons until the app is registered again.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ async def find_lost() -> dict[str, int]:
     await forget_begun()
     for row in await _given_up():
         data = json.loads(row["event"])["data"]
-        error = "No run began to answer this email, though it was waited for."
+        error = "No run began to answer this email in time."
         kept = {"event_id": row["event_id"], "sender": row["sender"], "email_text": data.get("email_text")}
         await db.record("run_failed", row["event_id"], "not-begun", data.get("customer_id"), error=error, **kept)
     [untold] = await db.fetch("select count(*) as rows from needs_person where told_at is null")

@@ -24,7 +24,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 AuditAction = Literal[
-    "message_received", "message_sent", "refund_issued", "refund_blocked", "health_check", "run_failed"
+    "message_received", "message_sent", "refund_issued", "refund_blocked", "health_check", "run_failed", "data_erased"
 ]
 RECORD = """
     insert into audit_log (action, key, run_id, customer_id, detail) values ($1, $2, $3, $4, $5)

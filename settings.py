@@ -33,6 +33,7 @@ def check() -> None:
         serve_origin()
         database_url()
         db_pool_max()
+        retention_days()
         requests_per_email()
         second_approver_cents()
         payments()
@@ -136,6 +137,11 @@ def database_url() -> str:
 def db_pool_max() -> int:
     """DB_POOL_MAX: how many connections one process holds at most."""
     return _whole_number("DB_POOL_MAX", 10)
+
+
+def retention_days() -> int | None:
+    """RETENTION_DAYS: after how many days the texts of customers and about them are erased; None keeps them."""
+    return _whole_number("RETENTION_DAYS", 1) if os.environ.get("RETENTION_DAYS") else None
 
 
 # The agent

@@ -11,6 +11,8 @@ from refunds import ledger
 TEXT_MAX_CHARS = 100_000
 FIELD_MAX_CHARS = 1000
 CUSTOMER_MAX_CHARS = 100
+# With the engine's pauses, these retries last for a day: so long may the database or the app be away.
+RETRIES = 20
 # The engine tells of every function that fails; this picks the runs that answer emails.
 OF_THE_EMAIL_HANDLER = "event.data.function_id == 'customer-support-handle-customer-email'"
 
@@ -19,20 +21,21 @@ def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
     """`record-failed-email` and `record-unmatched-email`."""
 
     # Not `on_failure=`: the SDK registers such a handler without retries (seen in 0.5.19), so that a process which dies
-    # in it, or a database that is away, would lose the last trace of the email.
+    # in it, or a database that is away, would lose the last trace of an email that did not come through our webhook.
     @client.create_function(
         fn_id="record-failed-email",
         trigger=[
             inngest.TriggerEvent(event="inngest/function.failed", expression=OF_THE_EMAIL_HANDLER),
             inngest.TriggerEvent(event="inngest/function.cancelled", expression=OF_THE_EMAIL_HANDLER),
         ],
+        retries=RETRIES,
     )
     async def record_failed_email(ctx: inngest.Context) -> None:
         """A run that failed for good, or was cancelled."""
         await ctx.step.run("audit-run-failed", audit_run_failed, ctx.event.data)
 
     @client.create_function(
-        fn_id="record-unmatched-email", trigger=inngest.TriggerEvent(event="customer/email.unmatched")
+        fn_id="record-unmatched-email", trigger=inngest.TriggerEvent(event="customer/email.unmatched"), retries=RETRIES
     )
     async def record_unmatched_email(ctx: inngest.Context) -> None:
         """An email from an address that is no customer's."""

@@ -1,5 +1,6 @@
 """Events get lost; what stands in the tables is acted on all the same, soon after."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import inngest
 
 import db
+from people import lost
 from refunds import ledger, payments
-from steps import lost
+from steps import retention
+from steps.retries import retry_chat
 
 DECIDED = "refund/approval.decided"
 # The desk's events name the refund; the course's do not, and neither does a repeated one.
@@ -18,7 +21,10 @@ ACTED_ON = timedelta(seconds=20)
 
 
 def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
-    """`resend-wake-ups` and `repeat-wake-up`."""
+    """`resend-wake-ups`, `repeat-wake-up` and, another cron, `erase-old-texts`."""
+
+    async def send(events: Sequence[Any]) -> None:
+        await client.send([inngest.Event(**event) for event in events])
 
     @client.create_function(fn_id="resend-wake-ups", trigger=inngest.TriggerCron(cron="*/5 * * * *"))
     async def resend_wake_ups(ctx: inngest.Context) -> int:
@@ -36,9 +42,9 @@ def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
         if wake_ups:
             await ctx.step.send_event("send-wake-ups", wake_ups)
         if left["emails"]:
-            await ctx.step.run("send-emails-again", partial(lost.send_again, client.send))
+            await ctx.step.run("send-emails-again", partial(lost.send_again, send))
         if left["untold"]:
-            await ctx.step.run("tell-people", lost.tell_people)
+            await ctx.step.run("tell-people", tell_people)
         if left["unfinished_payments"]:
             # This comes last, because a provider that is down must not hold up the wake-ups.
             await ctx.step.run("finish-payments", payments.finish_payments)
@@ -55,7 +61,7 @@ def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
         again = inngest.Event(name=DECIDED, id=f"again-{ctx.event.id}", data={**ctx.event.data, "repeated": True})
         await ctx.step.send_event("wake-the-run-again", again)
 
-    return [resend_wake_ups, repeat_wake_up]
+    return [resend_wake_ups, repeat_wake_up, *retention.functions(client)]
 
 
 async def find_what_was_left() -> dict[str, Any]:
@@ -70,6 +76,15 @@ async def find_what_was_left() -> dict[str, Any]:
         "unapplied": await ledger.decided_but_not_applied(),
         "unfinished_payments": len(await payments.unfinished()),
     }
+
+
+async def tell_people() -> None:
+    """Post to the reviewers' chat what needs a person.
+
+    Raises chat.UnavailableError, or RetryAfterError when the chat service named a time.
+    """
+    async with retry_chat():
+        await lost.tell_people()
 
 
 async def is_acted_on(refund_id: Any) -> bool:

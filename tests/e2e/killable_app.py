@@ -106,4 +106,5 @@ def serve(
     )
     points = Points(log, at, how)
     watch_transactions(points)
-    uvicorn.run(watch_calls(inngest_app.app, points), port=port, log_level="error")
+    # With its lifespan the app would look for lost emails by itself, now before the engine's cron and now after it.
+    uvicorn.run(watch_calls(inngest_app.app, points), port=port, log_level="error", lifespan="off")

@@ -76,7 +76,7 @@ class Stage:
         self._log = folder / "points"
         self._log.write_text("")
         self._environment = {name: os.environ[name] for name in ("MODEL_PROVIDER",)}
-        self._environment |= {"MODEL": story.model, "DATABASE_URL": postgres.url}
+        self._environment |= {"MODEL": story.model, "DATABASE_URL": postgres.url, "RETENTION_DAYS": "30"}
         self._mailing = mail_server() if story.with_mail else None
         self.mail: MailServer | None = None
         self._port = free_port()

@@ -227,6 +227,15 @@ async def fan_out(stage: Stage) -> None:
     await stage.until(actions, {"health_check": 3})
 
 
+@story()
+async def grown_old(stage: Stage) -> None:
+    await patiently(lambda: db.record("message_sent", "run-1", "audit-sent", "cust_002", reply="Hello"))
+    old = "update audit_log set created_at = now() - interval '31 days' returning id"
+    await patiently(lambda: rewrite(old))
+    await stage.engine.invoke("customer-support-erase-old-texts")
+    await stage.until(actions, {"message_sent": 1, "data_erased": 1})
+
+
 @story(with_mail=True)
 async def answered_by_mail(stage: Stage) -> None:
     event_id = await stage.engine.email(DOUBLE)

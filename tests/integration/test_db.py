@@ -29,7 +29,7 @@ import settings
 from offline.postgres import EmbeddedPostgres
 from offline.processes import free_port
 from refunds import ledger, payments
-from tests.ledger import decide
+from tests.ledger import decide, rewrite
 
 NEON = "postgresql://ada:s3cr3t@ep-a-1.eu-central-1.aws.neon.tech/neondb"
 
@@ -606,6 +606,6 @@ def test_clean_text_is_storable_and_nothing_else_is_changed(text: str) -> None:
     )
 )
 async def test_whatever_json_a_detail_holds_it_is_written(detail: Any, url: str) -> None:
-    await db.fetch("truncate audit_log")
+    await rewrite("delete from audit_log returning 1")
     await db.record("run_failed", "run", "step", None, detail=detail)
     assert await db.fetch("select 1 as one from audit_log") == [{"one": 1}]

@@ -3,22 +3,25 @@
 The clock is the database's; rows are made older past its triggers.
 """
 
+import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import inngest
+import fastapi
 import pytest
 
 import db
 from outbound import chat
+from people import lost
 from refunds import ledger
-from steps import failures, lost, wake_ups
+from steps import failures, wake_ups
 from tests.ledger import decide, rewrite
 from web import Event
-from web.webhooks import inbox
+from web.webhooks import inbox, routes
 
 pytestmark = pytest.mark.usefixtures("database")
 NOTHING = {"emails": 0, "untold": 0}
@@ -74,10 +77,17 @@ async def test_what_is_answered_failed_young_or_of_the_command_line_is_left_alon
     await db.record("message_sent", answered, "audit-sent", "cust_002", reply="Hello")
     await failures.hand_over(handed_over, "event", {"customer_id": "cust_002"}, "the model is away")
     await received(minutes=5)
-    await received(minutes=60 * 25)
     await received(run_id="worker-1")
     await lost.find_lost()
     assert [step for _, step, _ in await failed()] == ["audit-run-failed"]
+
+
+async def test_an_email_that_nobody_looked_for_in_a_month_reaches_a_person() -> None:
+    run_id = await received(minutes=60 * 24 * 30)
+    await kept(minutes=60 * 24 * 30)
+    await lost.find_lost()
+    assert sorted((found, step) for found, step, _ in await failed()) == [("email-1", "not-begun"), (run_id, "lost")]
+    assert await lost.send_again(Sent()) == 0
 
 
 async def test_an_email_that_waits_for_its_approval_is_not_silent() -> None:
@@ -139,12 +149,12 @@ async def kept(event_id: str = "email-1", minutes: float = 0) -> None:
 
 
 class Sent:
-    """A client's `send` that remembers."""
+    """A `send` that remembers."""
 
     def __init__(self) -> None:
-        self.events: list[inngest.Event] = []
+        self.events: list[Event] = []
 
-    async def __call__(self, events: list[inngest.Event]) -> None:
+    async def __call__(self, events: Sequence[Event]) -> None:
         self.events += events
 
 
@@ -155,8 +165,11 @@ async def test_an_email_that_no_run_begins_is_sent_again_and_then_reaches_a_pers
     await older("inbox", "received_at", "event_id", "email-1", 5)
     assert await lost.find_lost() == {"emails": 1, "untold": 0}
     assert await lost.send_again(send) == 1
-    assert [(event.id, event.data) for event in send.events] == [("email-1", email()["data"])]
-    await older("inbox", "received_at", "event_id", "email-1", 61)
+    assert send.events == [email()]
+    # After a long outage, the engine has an hour from then on.
+    await older("inbox", "received_at", "event_id", "email-1", 600)
+    assert await lost.find_lost() == {"emails": 1, "untold": 0}
+    await older("inbox", "sent_again_at", "event_id", "email-1", 61)
     assert await lost.find_lost() == {"emails": 0, "untold": 1}
     [(run_id, step, _)] = await failed()
     assert (run_id, step) == ("email-1", "not-begun")
@@ -175,10 +188,43 @@ async def test_an_email_that_a_run_or_a_person_has_is_not_sent_again_and_its_cop
     assert await inbox.keep(email(), 10) is None
 
 
+async def test_an_engine_that_takes_nothing_does_not_keep_an_email_from_people() -> None:
+    async def away(_: Sequence[Event]) -> None:
+        raise ConnectionRefusedError
+
+    await kept(minutes=5)
+    with pytest.raises(ConnectionRefusedError):
+        await lost.send_again(away)
+    await older("inbox", "sent_again_at", "event_id", "email-1", 61)
+    await lost.find_lost()
+    assert [step for _, step, _ in await failed()] == ["not-begun"]
+
+
+async def test_the_app_looks_for_itself_from_its_start_on_and_one_failure_is_not_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The engine's crons are not needed for it, which are gone with the engine's data."""
+    await received()
+    await kept(minutes=5)
+    send = Sent()
+
+    async def away(_: list[tuple[str, str]]) -> bool:
+        raise chat.UnavailableError("status 500")
+
+    monkeypatch.setattr(chat, "post", away)
+    app = fastapi.FastAPI()
+    app.include_router(routes.router(send, dev=True))
+    async with app.router.lifespan_context(app):
+        while not send.events:
+            await asyncio.sleep(0.001)
+    assert [step for _, step, _ in await failed()] == ["lost"]
+    assert "UnavailableError" in caplog.text
+
+
 async def test_hundreds_of_emails_are_sent_again_in_parts() -> None:
     sizes: list[int] = []
 
-    async def send(events: list[inngest.Event]) -> None:
+    async def send(events: Sequence[Event]) -> None:
         sizes.append(len(events))
 
     for number in range(45):
@@ -229,6 +275,8 @@ async def test_a_flood_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(chat, "post", post)
+    await lost.tell_people()
+    assert posted == []
     for number in range(150):
         await db.record("run_failed", f"mail-{number}", "audit-unmatched", None, error="a stranger")
     await lost.tell_people()
@@ -255,7 +303,7 @@ async def test_a_decision_is_acted_on_once_it_is_paid_closed_or_on_its_way() -> 
 def test_a_run_has_time_for_all_its_tries_before_it_counts_as_silent() -> None:
     """Five tries take four to six minutes (the engine's backoff, measured)."""
     assert timedelta(minutes=6) < lost.SILENT
-    assert lost.NOT_BEGUN < lost.GIVEN_UP < lost.LOOK_BACK
+    assert lost.NOT_BEGUN < lost.GIVEN_UP < lost.ID_IS_KNOWN < timedelta(hours=24)
 
 
 async def test_the_rows_of_a_day_are_found_by_indexes() -> None:
@@ -266,7 +314,11 @@ async def test_the_rows_of_a_day_are_found_by_indexes() -> None:
         " 'cust_002', jsonb_build_object('event_id', 'event-' || n / 2), now() - n * interval '10 seconds'"
         " from generate_series(2, 40000) n returning 1"
     )
-    await db.fetch("analyze audit_log")
+    await rewrite(
+        "insert into unanswered select run_id, id from audit_log where action = 'message_received' and id % 400 = 1"
+        " returning 1"
+    )
+    await rewrite("analyze audit_log, unanswered")
     real, plans = db.fetch, []
 
     async def explained(query: str, *arguments: object) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ NAMES = [
     "0005_similar_refunds.sql",
     "0006_nobody_waits_in_silence.sql",
     "0007_second_approvals.sql",
+    "0008_every_email_ends.sql",
+    "0009_people_in_the_data.sql",
 ]
 
 
@@ -84,6 +86,7 @@ async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: 
         "reviewer_sessions",
         "schema_migrations",
         "sign_in_tries",
+        "unanswered",
     ]
     rows = await db.fetch("select id, email, tier from customers order by id")
     assert [tuple(row.values()) for row in rows] == migrations.SEED_CUSTOMERS

@@ -223,7 +223,7 @@ async def test_a_health_check_counts_the_last_seven_days_and_not_itself() -> Non
     await db.record("message_sent", "run-1", "b", "cust_001")
     await db.record("message_received", "run-3", "a", "cust_002")
     await db.record("message_received", "run-0", "a", "cust_001")
-    await db.fetch("update audit_log set created_at = now() - interval '8 days' where run_id = 'run-0'")
+    await rewrite("update audit_log set created_at = now() - interval '8 days' where run_id = 'run-0' returning 1")
     event = inngest.Event(name="customer/health_check.requested", data={"customer_id": "cust_001"})
     for run_id in ("run-4", "run-4", "run-5"):
         await health_check.record_health_check(event, run_id)

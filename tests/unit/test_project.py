@@ -74,7 +74,7 @@ def test_nothing_but_the_tests_imports_the_stand_ins() -> None:
     assert {name for name in importing if not name.startswith(("offline/", "tests/"))} == set()
 
 
-@pytest.mark.parametrize("room", ["refunds", "web", "outbound"])
+@pytest.mark.parametrize("room", ["refunds", "web", "outbound", "people"])
 def test_the_rooms_around_the_engine_know_nothing_of_it(room: str) -> None:
     files = [path for path in MODULES if path.parts[0] == room]
     assert files

@@ -99,7 +99,7 @@ async def test_in_production_an_unsigned_call_runs_nothing(signed: dict[str, str
     "name",
     [
         *("EMAIL_CONCURRENCY", "EMAIL_CONCURRENCY_PER_CUSTOMER", "EMAIL_THROTTLE_PER_MINUTE"),
-        *("DB_POOL_MAX", "REQUESTS_PER_EMAIL", "SECOND_APPROVER_CENTS"),
+        *("DB_POOL_MAX", "REQUESTS_PER_EMAIL", "RETENTION_DAYS", "SECOND_APPROVER_CENTS"),
     ],
 )
 @pytest.mark.parametrize("value", ["0", "-1", "ten", "2.5", " ", "1e3"])

@@ -1,7 +1,7 @@
 """The inbox: every email is a row before its provider hears that it was taken.
 
 The engine may accept an event and lose it. The row keeps the event until a run or a person has the email;
-steps/lost.py sends it again, and after an hour asks a person. What was decided for an email stays: one that is
+people/lost.py sends it again, and after an hour asks a person. What was decided for an email stays: one that is
 delivered again becomes the same event.
 """
 

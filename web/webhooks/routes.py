@@ -6,9 +6,11 @@ not answered with exactly 200, ten times within 10.5 hours (https://postmarkapp.
 and Stripe repeats for three days (https://docs.stripe.com/webhooks). No answer is a 403: Postmark would stop.
 """
 
+import asyncio
 import base64
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import fastapi
@@ -17,6 +19,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBasic
 
 import settings
+from people import lost
 from web import Event, Send
 from web.limits import within
 from web.webhooks import inbound_email, inbox, stripe_events
@@ -62,9 +65,19 @@ class EmailAuth(HTTPBasic):
 def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
     """Both webhooks, as the settings say now. Raises settings.SettingError for a setting that cannot work.
 
-    A webhook without its setting answers 503; in dev mode the one for email is open to everybody instead.
+    A webhook without its setting answers 503; in dev mode the one for email is open to everybody instead. As long as
+    the app runs, emails that may be lost are looked for.
     """
-    webhooks = fastapi.APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+    @asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(lost.keep_looking(send))
+        yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+    webhooks = fastapi.APIRouter(prefix="/webhooks", tags=["webhooks"], lifespan=lifespan)
     _add_email(webhooks, send, settings.email_webhook_auth(), dev=dev)
     _add_stripe(webhooks, send, settings.stripe_webhook_secrets())
     return webhooks

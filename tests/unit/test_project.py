@@ -26,6 +26,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 # What reads a variable by its name, in settings.py and elsewhere.
 READERS = {"os.environ.get", "os.environ.pop", "os.getenv", "_text", "_whole_number", "_link"}
 BY_THE_SDKS = {"OPENAI_API_KEY", "OPENAI_BASE_URL", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY"}
+BY_THE_SDKS |= {"INNGEST_SIGNING_KEY_FALLBACK", "INNGEST_ENV", "INNGEST_STREAMING", "FORWARDED_ALLOW_IPS"}
 SURROUNDINGS = {"offline", "tests", "gates"}
 
 

@@ -26,6 +26,7 @@ ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A
 LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}
 # A signing key as Inngest Cloud and `openssl rand -hex` make it. What tutorials write for a dev server is shorter.
 SIGNING_KEY = re.compile(r"(?:signkey-[a-z]+-)?[0-9a-f]{32,}")
+SIGNING_KEY_PREFIX = re.compile(r"^signkey-[a-z]+-")
 
 
 class SettingError(ValueError):
@@ -96,8 +97,8 @@ def warnings() -> list[str]:
 
 def secrets() -> list[str]:
     """Every value that nobody may read in what a program prints."""
-    names = ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "ENCRYPTION_KEY")
-    names += ("OPENAI_API_KEY", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "EMAIL_WEBHOOK_AUTH", "REVIEWER_WEBHOOK_URL")
+    names = ["INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "ENCRYPTION_KEY"]
+    names += ["OPENAI_API_KEY", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "EMAIL_WEBHOOK_AUTH", "REVIEWER_WEBHOOK_URL"]
     values = [value for name in names for value in (_text(name), *_text(name).split())]
     for url in (_parts(_text("DATABASE_URL"), "postgres", "postgresql"), _parts(_text("SMTP_URL"), "smtp", "smtps")):
         if url is not None and url.password:
@@ -149,6 +150,11 @@ def engine_base_url() -> str | None:
 def connect() -> bool:
     """INNGEST_CONNECT: 1 if `python -m deploy.connect` runs the functions, and the engine never calls the app."""
     return _text("INNGEST_CONNECT") in {"1", "true"}
+
+
+def signing_key() -> str | None:
+    """INNGEST_SIGNING_KEY: what the engine signs its calls with. The SDK reads it too."""
+    return _text("INNGEST_SIGNING_KEY") or None
 
 
 def serve_origin() -> str | None:

@@ -112,7 +112,7 @@ async def database(replicas: int) -> list[Finding]:
         return [Finding("broken", "database", f"It refuses the connection: {error}.")]
     try:
         async with connection.transaction(readonly=True):
-            row = await connection.fetchrow(
+            [row] = await connection.fetch(
                 "select current_setting('server_version') as version, pg_backend_pid() as pid,"
                 " current_setting('max_connections')::int"
                 "   - current_setting('superuser_reserved_connections')::int as allowed,"

@@ -39,9 +39,7 @@ class PrivateEvents(EncryptionMiddleware):
                 event.data = {**rest, FIELD: private}
         super().before_send_events(events)
 
-    def transform_input(
-        self, ctx: inngest.Context | inngest.ContextSync, function: inngest.Function[Any], steps: inngest.StepMemos
-    ) -> None:
+    def transform_input(self, ctx: Any, function: inngest.Function[Any], steps: inngest.StepMemos) -> None:
         """Move them back. Raises an Exception if no key fits, so that the run fails."""
         was_encrypted = FIELD in ctx.event.data
         super().transform_input(ctx, function, steps)

@@ -43,7 +43,8 @@ class Outside:
         body = (await receive()).get("body", b"")
         path, given = scope["path"], dict(scope["headers"]).get(b"authorization", b"").decode()
         self.asked.append((scope["method"], path, body))
-        status, answer = 404, {}
+        status: int = 404
+        answer: object = {}
         if path == "/v1/apps/customer-support/functions":
             status, answer = (200, self.functions) if given == AUTHORIZATION else (401, {})
         elif path.startswith("/e/"):

@@ -55,3 +55,10 @@ def test_the_app_takes_forwarded_addresses_from_the_proxy_alone(services: dict[s
 
 def test_the_image_runs_as_a_user_of_its_own() -> None:
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.M) == ["10001"]
+
+
+def test_a_pull_requests_database_is_migrated_by_the_direct_url() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "neon-preview.yml").read_text())["jobs"]
+    commands = "\n".join(step.get("run", "") for step in jobs["migrate"]["steps"])
+    assert "python db.py" in commands
+    assert "--pooled" not in commands

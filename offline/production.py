@@ -176,7 +176,7 @@ async def _run(options: argparse.Namespace) -> None:
     keys = ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY") if options.engine else ()
     chosen = own_settings(*keys)
     async with Production(chosen, replicas=options.replicas, engine_url=options.engine, port=options.port) as all_of_it:
-        print(f"app     {all_of_it.url}/approvals, {options.replicas} replicas behind HAProxy")
+        print(f"app     {all_of_it.url}, {options.replicas} replicas behind HAProxy; its desk needs REVIEWERS")
         print(
             f"engine  {all_of_it.engine_url}\nkill -USR1 {os.getpid()} deploys anew; Ctrl-C stops everything.",
             flush=True,

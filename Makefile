@@ -17,7 +17,7 @@ PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
 
-.PHONY: help demo test pythons conformance torture lint bench dev base checkpoint wheel clean lock install
+.PHONY: help demo test pythons conformance torture lint bench dev production base checkpoint wheel clean lock install
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -54,6 +54,9 @@ bench: $(INSTALLED) ## measure throughput and latency
 
 dev: $(INSTALLED) ## Postgres, the stand-in engine, the app and the shelf (reloading) on their usual ports, until Ctrl-C
 	@$(PY) -m offline dev $(ARGS)
+
+production: $(INSTALLED) ## what deploy/compose.yaml runs, without containers: three replicas behind HAProxy
+	@$(PY) -m offline production $(ARGS)
 
 base: $(INSTALLED) ## write ai-agent-nervous-system-base.zip, the folder that a learner starts from
 	@$(PY) -m offline kit base $(ARGS)
@@ -92,8 +95,10 @@ $(INSTALLED): requirements.lock
 	echo "The installation failed three times; the last error is above. If it says that a package has no matching" >&2; \
 	echo "distribution, this Python is too new for it: make PYTHON=python3.13" >&2; exit 1
 
+COMPILE := .cache/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: \
+    --generate-hashes --no-emit-index-url --no-header --no-annotate --no-config --quiet
+
 lock: ## pin the dependency lists of pyproject.toml anew (ARGS=--upgrade takes the newest versions)
 	@python=$$($(FIND_PYTHON)); "$$python" -m venv .cache/lock && .cache/lock/bin/python $(PIP_INSTALL) uv
-	@.cache/lock/bin/uv pip compile pyproject.toml --group offline --group dev --universal --python-version 3.11 \
-	    --only-binary :all: --generate-hashes --no-emit-index-url --no-header --no-annotate --no-config --quiet \
-	    $(ARGS) --output-file requirements.lock
+	@$(COMPILE) --group offline --group dev $(ARGS) --output-file requirements.lock
+	@$(COMPILE) --constraints requirements.lock --output-file deploy/requirements-runtime.lock

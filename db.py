@@ -10,8 +10,8 @@ import json
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -30,8 +30,6 @@ RECORD = """
     insert into audit_log (action, key, run_id, customer_id, detail) values ($1, $2, $3, $4, $5)
     on conflict (key) do nothing
 """
-# asyncpg would hand these options of libpq to the server, which refuses them as unknown settings.
-LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}
 # What a suspended Neon compute, a restarted server or a cut network looks like from here. InternalClientError comes
 # between the server's farewell and the end of the connection (seen in asyncpg 0.32).
 DROPPED = (
@@ -43,18 +41,7 @@ DROPPED = (
 )
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-
-
-def database_url() -> str:
-    """DATABASE_URL without the options that asyncpg cannot use, such as Neon's `channel_binding`."""
-    url = urlsplit(settings.database_url())
-    options = [(name, value) for name, value in parse_qsl(url.query) if name not in LIBPQ_ONLY]
-    return urlunsplit(url._replace(query=urlencode(options)))
-
-
-def behind_pgbouncer() -> bool:
-    """Whether the database is reached through Neon's pooler: PgBouncer, which forgets what was prepared before."""
-    return "-pooler." in (urlsplit(settings.database_url()).hostname or "")
+_behind_pgbouncer: WeakKeyDictionary[asyncio.AbstractEventLoop, bool] = WeakKeyDictionary()
 
 
 async def pool() -> Pool:
@@ -66,16 +53,28 @@ async def pool() -> Pool:
     loop = asyncio.get_running_loop()
     async with _locks.setdefault(loop, asyncio.Lock()):
         if loop not in _pools:
+            url, tls = settings.database_url(), settings.database_tls()
+            _behind_pgbouncer[loop] = await _is_pgbouncer(url, tls)
             _pools[loop] = await asyncpg.create_pool(
-                database_url(),
+                url,
+                ssl=tls,
                 min_size=0,
                 max_size=settings.db_pool_max(),
                 timeout=10,
                 command_timeout=15,
-                statement_cache_size=0 if behind_pgbouncer() else 100,
+                statement_cache_size=0 if _behind_pgbouncer[loop] else 100,
                 reset=_leave_as_it_is,
             )
     return _pools[loop]
+
+
+async def _is_pgbouncer(url: str, tls: bool | None) -> bool:
+    """Whether a pooler is in between. No host name tells, but it makes up the process id that its clients are told."""
+    connection = await asyncpg.connect(url, ssl=tls, timeout=10, command_timeout=15, statement_cache_size=0)
+    async with connection.transaction():
+        made_up: bool = connection.get_server_pid() != await connection.fetchval("select pg_backend_pid()")
+    await connection.close()
+    return made_up
 
 
 async def _leave_as_it_is(_: object) -> None:
@@ -104,12 +103,13 @@ async def fetch(query: str, *arguments: object) -> list[dict[str, Any]]:
 
     Only through PgBouncer are these needed: they keep preparing and executing the statement on one connection.
     """
-    rows = await _again_if_dropped(lambda connection: connection.fetch(query, *arguments), begin=behind_pgbouncer())
+    rows = await _again_if_dropped(lambda connection: connection.fetch(query, *arguments), begin=False)
     return [dict(row) for row in rows]
 
 
 async def _again_if_dropped(work: Work[T], begin: bool) -> T:
     connections = await pool()
+    begin = begin or _behind_pgbouncer[asyncio.get_running_loop()]
     try:
         return await _once(connections, work, begin)
     except DROPPED:
@@ -173,12 +173,12 @@ def clean(value: Any) -> Any:
 
 
 async def migrate() -> list[str]:
-    """Create or update the tables, and seed five customers if there are none; the names of what was applied."""
-    return await transaction(migrations.apply)
+    """Create or update the tables; the names of what was applied. Beside a dev server five customers come along."""
+    return await transaction(partial(migrations.apply, examples=settings.names_a_dev_server()))
 
 
 async def main() -> None:
-    """`python db.py`: create the tables and the five customers."""
+    """`python db.py`: create the tables and, beside a dev server, the five customers."""
     applied = await migrate()
     await close()
     print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")

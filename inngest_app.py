@@ -195,8 +195,9 @@ async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
 app = fastapi.FastAPI(title="customer-support", lifespan=lifespan, docs_url=None, redoc_url=None)
 # before beyond: inngest.fast_api.serve(app, client, functions)
 # region beyond: limits, health, the approval desk, webhooks
-# The engine signs its requests to register the app; by default the SDK also takes those of strangers.
-inngest.fast_api.serve(app, client, functions, enable_unauthed_sync=False)
+if not settings.connect():
+    # The engine signs its requests to register the app; by default the SDK also takes those of strangers.
+    inngest.fast_api.serve(app, client, functions, enable_unauthed_sync=False)
 app.add_middleware(web.limits.Limits, signed=not DEV)
 app.include_router(web.health.routes)
 app.include_router(web.desk.routes.router(send, dev=DEV))

@@ -5,10 +5,13 @@ setting and says what is expected; a value that may hold a secret is never repea
 app starts, so that a mistake ends the start and not an email. `.env.example` explains each to whoever sets it.
 """
 
+import logging
 import os
 import re
+from collections.abc import Callable
 from email.utils import parseaddr
-from urllib.parse import SplitResult, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 # An address that mail can be sent to: ASCII only, as every mail server takes it. What a From may say is wider, see
 # web/webhooks/inbound_email.py.
@@ -18,8 +21,12 @@ REVIEWER = re.compile(r"[\w.@+-]{1,64}")
 NOT_REVIEWERS = {"nobody", "run"}
 # A password's hash as argon2 writes it (https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md).
 ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+# asyncpg would hand these options of libpq to the server, which refuses them as unknown settings. `pgbouncer` is for
+# programs that have to be told of it; db.py finds out by itself.
+LIBPQ_ONLY = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "pgbouncer"}
 # A signing key as Inngest Cloud and `openssl rand -hex` make it. What tutorials write for a dev server is shorter.
 SIGNING_KEY = re.compile(r"(?:signkey-[a-z]+-)?[0-9a-f]{32,}")
+SIGNING_KEY_PREFIX = re.compile(r"^signkey-[a-z]+-")
 
 
 class SettingError(ValueError):
@@ -27,28 +34,78 @@ class SettingError(ValueError):
 
 
 def check() -> None:
-    """Read every setting once. Raises SystemExit with the sentence of the first one that cannot work."""
-    try:
-        dev_mode()
-        serve_origin()
-        database_url()
-        db_pool_max()
-        retention_days()
-        requests_per_email()
-        second_approver_cents()
-        payments()
-        smtp()
-        reviewers()
-        reviewer_webhook_url()
-        desk_url()
-        email_webhook_auth()
-        emails_per_sender_per_hour()
-        stripe_webhook_secrets()
-        email_concurrency()
-        email_concurrency_per_customer()
-        email_throttle_per_minute()
-    except SettingError as error:
-        raise SystemExit(str(error)) from None
+    """Read every setting once, as the app starts. Raises SystemExit with the sentence of the first that cannot work.
+
+    In production it also logs what works, and is probably not meant.
+    """
+    for problem in problems():
+        raise SystemExit(problem)
+    for warning in warnings():
+        logging.getLogger("customer-support").warning(warning)
+
+
+def problems() -> list[str]:
+    """One sentence for each setting that cannot work."""
+    found: list[str] = []
+    readers: list[Callable[[], object]] = [
+        dev_mode,
+        engine_base_url,
+        serve_origin,
+        encryption_keys,
+        database_url,
+        db_pool_max,
+        retention_days,
+        requests_per_email,
+        second_approver_cents,
+        payments,
+        payments_are_chosen,
+        smtp,
+        reviewers,
+        reviewer_webhook_url,
+        desk_url,
+        email_webhook_auth,
+        emails_per_sender_per_hour,
+        stripe_webhook_secrets,
+        email_concurrency,
+        email_concurrency_per_customer,
+        email_throttle_per_minute,
+    ]
+    for read in readers:
+        try:
+            read()
+        except SettingError as error:
+            found.append(str(error))
+    # Several settings depend on dev mode, and say the same when it cannot be told.
+    return list(dict.fromkeys(found))
+
+
+def warnings() -> list[str]:
+    """One sentence for each setting without which the app starts in production, and does less; none in dev mode."""
+    if dev_mode():
+        return []
+    found: list[str] = []
+    if not reviewers():
+        found.append("REVIEWERS is not set: the approval desk is closed, so that no refund can be approved.")
+    if not _text("DESK_URL"):
+        found.append("DESK_URL is not set: the links that reviewers get lead to their own machine.")
+    if smtp() is None:
+        found.append("SMTP_URL and MAIL_FROM are not set: replies stay drafts in the audit trail.")
+    if not _text("OPENAI_API_KEY") and model_provider() is None:
+        found.append("OPENAI_API_KEY is not set: no email can be answered, and each goes to a person.")
+    if email_webhook_auth() is None:
+        found.append("EMAIL_WEBHOOK_AUTH is not set: /webhooks/email takes no email.")
+    return found
+
+
+def secrets() -> list[str]:
+    """Every value that nobody may read in what a program prints."""
+    names = ["INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "ENCRYPTION_KEY"]
+    names += ["OPENAI_API_KEY", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "EMAIL_WEBHOOK_AUTH", "REVIEWER_WEBHOOK_URL"]
+    values = [value for name in names for value in (_text(name), *_text(name).split())]
+    for url in (_parts(_text("DATABASE_URL"), "postgres", "postgresql"), _parts(_text("SMTP_URL"), "smtp", "smtps")):
+        if url is not None and url.password:
+            values += [url.password, unquote(url.password)]
+    return [value for value in dict.fromkeys(values) if value]
 
 
 # The engine
@@ -61,7 +118,7 @@ def dev_mode() -> bool:
     is a mistake that raises.
     """
     dev = _text("INNGEST_DEV").lower()
-    if dev in {"1", "true"} or dev.startswith(("http://", "https://")):
+    if names_a_dev_server():
         if SIGNING_KEY.fullmatch(_text("INNGEST_SIGNING_KEY")):
             raise SettingError(
                 "INNGEST_DEV is set beside a real INNGEST_SIGNING_KEY: in dev mode calls are not checked and a bare"
@@ -78,19 +135,44 @@ def dev_mode() -> bool:
     return False
 
 
+def names_a_dev_server() -> bool:
+    """Whether INNGEST_DEV asks for dev mode. Unlike `dev_mode`, this needs no keys where it does not."""
+    dev = _text("INNGEST_DEV").lower()
+    return dev in {"1", "true"} or dev.startswith(("http://", "https://"))
+
+
+def engine_base_url() -> str | None:
+    """INNGEST_BASE_URL: where a self-hosted engine is; None for Inngest Cloud, and for the server in INNGEST_DEV.
+
+    The SDK reads it. When it is not a URL, the SDK takes the cloud's address without a word.
+    """
+    return _link("INNGEST_BASE_URL", "") or None
+
+
+def connect() -> bool:
+    """INNGEST_CONNECT: 1 if `python -m deploy.connect` runs the functions, and the engine never calls the app."""
+    return _text("INNGEST_CONNECT") in {"1", "true"}
+
+
+def signing_key() -> str | None:
+    """INNGEST_SIGNING_KEY: what the engine signs its calls with. The SDK reads it too."""
+    return _text("INNGEST_SIGNING_KEY") or None
+
+
 def serve_origin() -> str | None:
-    """INNGEST_SERVE_ORIGIN: where the engine reaches this app, scheme and host; None in dev mode.
+    """INNGEST_SERVE_ORIGIN: where the engine reaches this app, scheme and host; None in dev mode and with Connect.
 
     The SDK reads it too. Without it the SDK registers whatever Host a request names, so that a stranger's request would
     make the engine send every call, with the emails in it, to the stranger.
     """
-    if dev_mode():
+    if dev_mode() or connect():
         return None
     origin = _text("INNGEST_SERVE_ORIGIN")
     parts = _parts(origin, "http", "https")
     if parts is None or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise SettingError(
-            "INNGEST_SERVE_ORIGIN must say where the engine reaches this app, such as https://support.example.com"
+            "INNGEST_SERVE_ORIGIN must say where the engine reaches this app, such as https://support.example.com;"
+            " or let the app reach the engine, with INNGEST_CONNECT=1"
         )
     return origin
 
@@ -101,9 +183,9 @@ def signing_keys() -> list[bytes]:
     return [re.sub(r"\Asignkey-\w+-", "", key).encode() for key in keys if key]
 
 
-def encryption_key() -> str | None:
-    """ENCRYPTION_KEY: with it the engine stores what each step returns encrypted."""
-    return os.environ.get("ENCRYPTION_KEY") or None
+def encryption_keys() -> list[str]:
+    """ENCRYPTION_KEY: one key, or several separated by spaces. The first encrypts, and each of them decrypts."""
+    return os.environ.get("ENCRYPTION_KEY", "").split()
 
 
 def email_concurrency() -> int:
@@ -125,13 +207,27 @@ def email_throttle_per_minute() -> int:
 
 
 def database_url() -> str:
-    """DATABASE_URL, a Postgres URL. The error never repeats it: it holds the password."""
-    url = _text("DATABASE_URL")
-    if not url:
+    """DATABASE_URL, a Postgres URL, as asyncpg understands it. The error never repeats it: it holds the password."""
+    url = _parts(_text("DATABASE_URL"), "postgres", "postgresql")
+    if not _text("DATABASE_URL"):
         raise SettingError("DATABASE_URL is not set: copy .env.example to .env and paste your Neon URL")
-    if _parts(url, "postgres", "postgresql") is None:
+    if url is None:
         raise SettingError("DATABASE_URL is not a Postgres URL: expected postgresql://user:password@host/name")
-    return url
+    options = [(name, value) for name, value in parse_qsl(url.query) if name not in LIBPQ_ONLY]
+    return url._replace(query=urlencode(options)).geturl()
+
+
+def database_tls() -> bool | None:
+    """True if the system's certificate authorities have to vouch for the database: for sslmode=verify-full.
+
+    None leaves TLS to asyncpg and to the options of the URL. asyncpg knows no authorities of its own, but for a file in
+    the home directory or one that `sslrootcert` names. libpq's `sslrootcert=system` means the same as here.
+    """
+    options = dict(parse_qsl(urlsplit(database_url()).query))
+    has_a_file = (Path.home() / ".postgresql" / "root.crt").exists() or "sslrootcert" in options
+    if options.get("sslrootcert") == "system" or (options.get("sslmode") == "verify-full" and not has_a_file):
+        return True
+    return None
 
 
 def db_pool_max() -> int:
@@ -183,6 +279,12 @@ def payments() -> str:
     if name == "stripe":
         stripe_api_key()
     return name
+
+
+def payments_are_chosen() -> None:
+    """In production PAYMENTS has to be set, because the default tells customers of refunds that move no money."""
+    if not _text("PAYMENTS") and not dev_mode():
+        raise SettingError("PAYMENTS is not set: say stripe, or say ledger if somebody moves the money by hand.")
 
 
 def stripe_api_key() -> str:

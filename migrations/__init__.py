@@ -36,10 +36,11 @@ class AdoptionError(RuntimeError):
     """Tables that were there before cannot be adopted; the message names the rows or the column, and what to do."""
 
 
-async def apply(connection: Any) -> list[str]:
-    """Apply the files that are not recorded yet, and seed the customers if there are none; the names that were applied.
+async def apply(connection: Any, *, examples: bool) -> list[str]:
+    """Apply the files that are not recorded yet; the names that were applied.
 
-    It is a part of the caller's transaction, so it is all or nothing, and two processes at once take turns.
+    With `examples`, five made-up customers are added if there is none. It is a part of the caller's transaction, so it
+    is all or nothing, and two processes at once take turns.
     """
     await connection.execute("select pg_advisory_xact_lock(7205301)")
     await connection.execute(
@@ -54,7 +55,7 @@ async def apply(connection: Any) -> list[str]:
         await connection.execute("insert into schema_migrations (name) values ($1)", name)
         if name == FIRST and aside:
             await _adopt(connection, aside)
-    if not await connection.fetchval("select exists (select from customers)"):
+    if examples and not await connection.fetchval("select exists (select from customers)"):
         await connection.executemany("insert into customers values ($1, $2, $3)", SEED_CUSTOMERS)
     return names
 

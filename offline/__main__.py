@@ -43,12 +43,15 @@ def _add_the_reference_apps_verbs(
     verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
     running: argparse.ArgumentParser,
 ) -> None:
-    from offline import accounts, demo, dev, kit  # noqa: PLC0415
+    from offline import accounts, demo, dev, kit, production  # noqa: PLC0415
 
     demo.add_arguments(parser)
     parser.set_defaults(main=demo.main)
     dev.add_arguments(running)
     running.set_defaults(main=lambda options: accounts.main(options) if options.only else dev.main(options))
+    serving = verbs.add_parser("production", help="run replicas behind a proxy", description=production.__doc__)
+    production.add_arguments(serving)
+    serving.set_defaults(main=production.main)
     writing = verbs.add_parser("kit", help=kit.__doc__.splitlines()[0] if kit.__doc__ else "", description=kit.__doc__)
     kit.add_arguments(writing)
     writing.set_defaults(main=kit.main)

@@ -74,7 +74,7 @@ def main(options: argparse.Namespace) -> int:
 
 async def _run(options: argparse.Namespace) -> None:
     end_on_signals()
-    before, settings = _versions(), _settings()
+    before, settings = _versions(), own_settings()
     postgres = EmbeddedPostgres(ROOT / DEFAULT_DATA_DIR, port=options.postgres_port)
     ports = {"engine_port": options.engine_port, "app_port": options.app_port}
     async with Stack(settings, **ports, postgres=postgres, on_start=_follow) as stack:
@@ -88,7 +88,7 @@ async def _run(options: argparse.Namespace) -> None:
             await asyncio.sleep(LOOK_SECONDS)
             if (now := _versions()) != before:
                 print(f"A file has changed: the app {'and the shelf start' if shelf else 'starts'} anew.", flush=True)
-                before, stack.settings = now, _settings()
+                before, stack.settings = now, own_settings()
                 try:
                     await stack.restart_app()
                 except StackError as error:
@@ -123,15 +123,18 @@ async def _close_orphans(database_url: str) -> None:
     await db.close()
 
 
-def _settings() -> dict[str, str]:
-    """Return the learner's own settings from the environment or .env. Without a key the model is the rule-based one."""
+def own_settings(*also: str) -> dict[str, str]:
+    """Return the learner's own settings from the environment or .env. Without a key the model is the rule-based one.
+
+    `also` names variables that are used although the stack would set them.
+    """
     written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
     lines = (ROOT / ".env.example").read_text().splitlines()
     known = {line.lstrip("# ").partition("=")[0] for line in lines} | set(written)
     settings = written | {name: os.environ[name] for name in known if name in os.environ}
     if settings.get("OPENAI_API_KEY", "") in NO_KEY and not settings.get("MODEL_PROVIDER"):
         settings |= RULE_BASED
-    return {name: value for name, value in settings.items() if name not in OURS}
+    return {name: value for name, value in settings.items() if name in also or name not in OURS}
 
 
 def _versions() -> dict[Path, float]:

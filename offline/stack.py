@@ -72,7 +72,9 @@ class Stack:
             if not self.engine_url:
                 self._start_engine()
             self._open.enter_context(self.postgres)
-            migration = self.processes.start("migration", "db.py", environment={"DATABASE_URL": self.postgres.url})
+            # The engine has no address yet; that there is one brings the example customers.
+            migrating = {"DATABASE_URL": self.postgres.url, "INNGEST_DEV": "1"}
+            migration = self.processes.start("migration", "db.py", environment=migrating)
             if self.engine is not None:
                 await self._until(self._engine_listens, self.engine)
             await self._first_start(migration)

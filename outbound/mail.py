@@ -76,16 +76,7 @@ async def reply(key: str, to: str, text: str, received: Mapping[str, Any]) -> di
 async def _send(server: SplitResult, sender: str, to: str, message: bytes) -> None:
     try:
         await aiosmtplib.send(
-            message,
-            sender=parseaddr(sender)[1],
-            recipients=[to],
-            hostname=server.hostname,
-            port=server.port,
-            username=unquote(server.username or "") or None,
-            password=unquote(server.password or "") or None,
-            timeout=TIMEOUT_SECONDS,
-            use_tls=server.scheme == "smtps",
-            start_tls=server.scheme == "smtp" and not _is_loopback(server.hostname or ""),
+            message, sender=parseaddr(sender)[1], recipients=[to], timeout=TIMEOUT_SECONDS, **options(server)
         )
     except aiosmtplib.SMTPRecipientsRefused as refused:
         code = refused.recipients[0].code
@@ -98,6 +89,18 @@ async def _send(server: SplitResult, sender: str, to: str, message: bytes) -> No
         raise UnsentError(f"the mail server answered with {refused.code} ({type(refused).__name__})") from None
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         raise UnsentError(type(error).__name__) from None
+
+
+def options(server: SplitResult) -> dict[str, Any]:
+    """How aiosmtplib reaches the mail server that SMTP_URL names: with TLS, but for one on this machine."""
+    return {
+        "hostname": server.hostname,
+        "port": server.port,
+        "username": unquote(server.username or "") or None,
+        "password": unquote(server.password or "") or None,
+        "use_tls": server.scheme == "smtps",
+        "start_tls": server.scheme == "smtp" and not _is_loopback(server.hostname or ""),
+    }
 
 
 def _message(sender: str, to: str, text: str, mail_id: str, received: Mapping[str, Any]) -> bytes:

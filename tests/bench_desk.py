@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 
 import db
+import settings
 from offline.postgres import EmbeddedPostgres
 from tests.desk import Engine, application
 from tests.serving import listening
@@ -23,7 +24,7 @@ WAITING, DECIDED, TIMES, LIMIT_MS = 1_000, 100_000, 30, 100
 
 async def statement(text: str, *arguments: object) -> None:
     """Run what takes longer than the pool allows, or may not stand in a transaction; past the ledger's triggers."""
-    connection = await asyncpg.connect(db.database_url())
+    connection = await asyncpg.connect(settings.database_url())
     try:
         await connection.execute("set session_replication_role = replica")
         await connection.execute(text, *arguments)

@@ -1,4 +1,4 @@
-"""With ENCRYPTION_KEY the engine stores no step output that it could read. The gate's own tests run both ways.
+"""With ENCRYPTION_KEY the engine stores neither an email nor a step's output that it could read.
 
 Runs without any account; what the engine stores is read from the stand-in's memory.
 """
@@ -7,27 +7,30 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+import httpx
+import inngest
 import pytest
-from inngest_encryption import EncryptionMiddleware
 
 import db
 import inngest_app
 import settings
+from steps import encryption
 from tests.durable.driver import Engine, actions, refunds_in_ledger
 from tests.ledger import decide
 
 ROOT = Path(__file__).parents[2]
 DOUBLE = "I was charged twice for order A-1001. Please return the $49.00 to me. Codeword: marmalade."
 ISSUED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
-KEY = "correct horse battery staple"
+KEY = "correct-horse-battery-staple"
 
 
 def encrypt_with(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
     """What setting ENCRYPTION_KEY and starting the app again would do."""
-    middleware = [EncryptionMiddleware.factory(key) for key in keys]
-    monkeypatch.setattr(inngest_app.client, "middleware", middleware)
+    monkeypatch.setenv("ENCRYPTION_KEY", " ".join(keys))
+    monkeypatch.setattr(inngest_app.client, "middleware", encryption.encryption())
 
 
 async def paused(engine: Engine) -> str:
@@ -70,7 +73,7 @@ async def test_a_run_that_began_before_the_key_was_set_goes_on(engine: Engine, m
     await engine.eventually(actions, ISSUED)
 
 
-@pytest.mark.parametrize("keys", [(), ("another key",)], ids=["removed", "changed"])
+@pytest.mark.parametrize("keys", [(), ("another-key",)], ids=["removed", "changed"])
 async def test_a_key_that_is_lost_while_a_run_waits_costs_the_reply_and_no_money(
     keys: tuple[str, ...], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +89,76 @@ async def test_a_key_that_is_lost_while_a_run_waits_costs_the_reply_and_no_money
     assert "marmalade" in failed["detail"]
 
 
+async def test_a_new_key_reads_what_the_one_before_it_has_encrypted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encrypt_with(monkeypatch, "k1")
+    event_id = await paused(engine)
+    encrypt_with(monkeypatch, "k2", "k1")
+    await approved(engine, event_id)
+    await engine.eventually(actions, ISSUED)
+    assert await refunds_in_ledger() == [("issued", "approved")]
+
+
+# The email in the event
+
+
+def holds(engine: Engine, *texts: str) -> dict[str, bool]:
+    """Which of these the engine has, in an event or anywhere else."""
+    assert engine._stand_in is not None
+    events = [asdict(event) for event in engine._stand_in.state.events.values()]
+    kept = json.dumps(events, default=str) + engine.stored()
+    return {text: text in kept for text in texts}
+
+
+@pytest.mark.parametrize("door", ["webhook", "sender"])
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_the_engine_never_reads_an_email_that_came_by_a_door_or_by_a_sender_with_the_key(
+    encrypted: bool, door: str, engine: Engine, app_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine._stand_in is None:
+        pytest.skip("what the official server stores cannot be read")
+    encrypt_with(monkeypatch, *([KEY] if encrypted else []))
+    email = {"from": "grace@example.com", "subject": "A codeword", "text": DOUBLE, "message_id": "m-1"}
+    if door == "webhook":
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.post(f"{app_url}/webhooks/email", json=email)).status_code == 200
+    else:
+        sender = inngest.Inngest(app_id="sender", is_production=False, middleware=encryption.encryption())
+        data = {"customer_id": "cust_002", "email_text": DOUBLE, "from": "grace@example.com"}
+        await sender.send(inngest.Event(name="customer/email.received", data=data))
+    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.settle()
+    [received] = await db.fetch("select detail from audit_log where action = 'message_received'")
+    await approved(engine, json.loads(received["detail"])["event_id"])
+    await engine.eventually(actions, ISSUED)
+    assert holds(engine, "marmalade", "grace@example.com") == dict.fromkeys(
+        ["marmalade", "grace@example.com"], not encrypted
+    )
+    assert {name: json.loads(received["detail"])[name] for name in ("email_text", "from")} == {
+        "email_text": DOUBLE,
+        "from": "grace@example.com",
+    }
+
+
+@pytest.mark.parametrize("keys", [("k1",), ("k2",)], ids=["kept", "lost"])
+async def test_the_failure_of_an_encrypted_email_leaves_its_row(
+    keys: tuple[str, ...], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the key a person reads the email there; without it that something came, and why nobody can read it."""
+    encrypt_with(monkeypatch, "k1")
+    sealed = inngest.Event(name="customer/email.received", data={"customer_id": "cust_002", "email_text": DOUBLE})
+    await inngest_app.client.send(sealed)
+    encrypt_with(monkeypatch, *keys)
+    monkeypatch.setenv("MODEL", "rule-based:server-error")
+    await engine.settle()
+    await engine.advance(hours=6)
+    assert (await actions())["run_failed"] == 1
+    [failed] = await db.fetch("select detail from audit_log where action = 'run_failed'")
+    assert json.loads(failed["detail"])["email_text"] == (DOUBLE if keys == ("k1",) else encryption.UNREADABLE)
+    assert not any(holds(engine, "marmalade").values())
+
+
 async def test_a_step_that_fails_says_nothing_of_the_email(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     encrypt_with(monkeypatch, KEY)
     monkeypatch.setenv("MODEL", "rule-based:server-error")
@@ -98,7 +171,7 @@ async def test_a_step_that_fails_says_nothing_of_the_email(engine: Engine, monke
 
 def test_the_app_encrypts_when_the_variable_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCRYPTION_KEY", "")
-    assert settings.encryption_key() is None
+    assert settings.encryption_keys() == []
     # This process was started without a key.
     assert inngest_app.client.middleware == []
     program = "import inngest_app; print(len(inngest_app.client.middleware))"

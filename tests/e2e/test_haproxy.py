@@ -5,7 +5,6 @@ Needs HAProxy on the machine (on Debian and Ubuntu `apt-get install haproxy`); w
 
 import asyncio
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -16,11 +15,10 @@ import httpx
 import pytest
 
 from offline.processes import free_port
+from offline.production import HAPROXY, configuration
 from tests.serving import listening
 from web.limits import Limits
 
-CONFIGURATION = (Path(__file__).parents[2] / "docs" / "haproxy.cfg").read_text()
-HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 pytestmark = pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
 
 
@@ -45,10 +43,7 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
 
 def started(file: Path, front: int, app_address: str) -> "subprocess.Popen[bytes]":
     """A proxy. Of the configuration only the addresses are changed, and TLS is left out."""
-    tls, backend = "bind :443 ssl crt /etc/haproxy/certificate.pem", "127.0.0.1:8000"
-    assert tls in CONFIGURATION
-    assert backend in CONFIGURATION
-    file.write_text(CONFIGURATION.replace(tls, f"bind 127.0.0.1:{front}").replace(backend, app_address))
+    file.write_text(configuration(front, [app_address]))
     assert HAPROXY is not None
     command = [HAPROXY, "-db", "-f", str(file)]
     checked = subprocess.run([*command, "-c"], capture_output=True, text=True, check=False)

@@ -174,7 +174,7 @@ async def wait_until_running(url: str) -> None:
 
 def test_neons_url_works_as_pasted_and_stays_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"  {NEON}?sslmode=require&channel_binding=require\n")
-    assert db.database_url() == f"{NEON}?sslmode=require"
+    assert settings.database_url() == f"{NEON}?sslmode=require"
 
 
 async def test_a_url_with_channel_binding_reaches_the_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ async def test_a_url_with_channel_binding_reaches_the_server(url: str, monkeypat
 def test_what_is_percent_encoded_in_the_url_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     address = "postgres://ada%40x:p%40ss%2Fw%3F%23@[::1]:5433/app?application_name=my+app"
     monkeypatch.setenv("DATABASE_URL", address)
-    assert db.database_url() == address
+    assert settings.database_url() == address
 
 
 @pytest.mark.parametrize("missing", [None, "", "   "])
@@ -234,24 +234,11 @@ async def test_an_impossible_pool_size_is_one_sentence(size: str, url: str, monk
 # PgBouncer
 
 
-@pytest.mark.parametrize(
-    ("host", "cached"),
-    [("ep-a-1-pooler.eu-central-1.aws.neon.tech", 0), ("ep-a-1.eu-central-1.aws.neon.tech", 100), ("localhost", 100)],
-)
-async def test_only_behind_a_pooler_are_statements_not_cached(
-    host: str, cached: int, pools: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://ada:s3cr3t@{host}/neondb?sslmode=require&channel_binding=require")
-    await db.pool()
-    assert [made["statement_cache_size"] for made in pools] == [cached]
-    assert pools[0]["dsn"] == f"postgresql://ada:s3cr3t@{host}/neondb?sslmode=require"
-
-
 @pytest.fixture
 def pooler(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """PgBouncer in transaction mode with two connections to the server, under a host name like Neon's.
+    """PgBouncer in transaction mode with two connections to the server: its address without a host name.
 
-    Only the name's address is made up; the connection goes through the real program.
+    Names are made up, as Neon's is; the connection goes through the real program.
     """
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
@@ -279,10 +266,10 @@ def pooler(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         resolve: Callable[..., Any] = socket.getaddrinfo
 
         def with_the_pooler(host: Any, *rest: Any, **options: Any) -> Any:
-            return resolve("127.0.0.1" if host == "ep-a-1-pooler.test" else host, *rest, **options)
+            return resolve("127.0.0.1" if str(host).endswith(".test") else host, *rest, **options)
 
         monkeypatch.setattr(socket, "getaddrinfo", with_the_pooler)
-        yield f"postgresql://postgres:{server.password}@ep-a-1-pooler.test:{port}/postgres"
+        yield f"postgresql://postgres:{server.password}@{{host}}:{port}/postgres"
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -295,10 +282,14 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> N
     raise AssertionError(log.read_text())
 
 
-async def test_everything_works_through_pgbouncer_in_transaction_mode(
-    url: str, pooler: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [("ep-a-1-pooler.test", "?channel_binding=require"), ("database.test", ""), ("127.0.0.1", "?pgbouncer=true")],
+)
+async def test_everything_works_through_pgbouncer_in_transaction_mode_whatever_it_is_called(
+    host: str, options: str, url: str, pooler: str, pools: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"{pooler}?channel_binding=require")
+    monkeypatch.setenv("DATABASE_URL", pooler.format(host=host) + options)
     assert await db.migrate() == []
     for _ in range(3):
         await asyncio.gather(*(db.record("health_check", "run", str(n), "cust_001", n=n) for n in range(30)))
@@ -310,6 +301,37 @@ async def test_everything_works_through_pgbouncer_in_transaction_mode(
     await payments.issue("run", "call", "cust_001", "A-1", 100, "Duplicate charge")
     assert await raw(url, "select count(*) from audit_log where action = 'health_check'") == 30
     assert await raw(url, "select count(*) from refunds where status = 'issued'") == 1
+    assert [made["statement_cache_size"] for made in pools] == [0]
+
+
+async def test_without_a_pooler_statements_are_prepared_once(
+    url: str, pools: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{url}?pgbouncer=true")
+    await db.pool()
+    assert [made["statement_cache_size"] for made in pools] == [100]
+
+
+# Certificates
+
+
+@pytest.mark.parametrize(
+    ("options", "trusted"),
+    [
+        ("", None),
+        ("?sslmode=require", None),
+        ("?sslmode=verify-full", True),
+        ("?sslmode=verify-full&sslrootcert=system", True),
+        ("?sslrootcert=system", True),
+        ("?sslmode=verify-full&sslrootcert=authority.pem", None),
+    ],
+)
+def test_a_certificate_is_checked_by_the_systems_authorities_where_no_file_names_others(
+    options: str, trusted: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", f"{NEON}{options}")
+    assert settings.database_tls() is trusted
 
 
 # A server that goes away
@@ -420,7 +442,8 @@ async def test_the_first_connection_that_went_silent_costs_a_timeout_and_the_oth
 
     monkeypatch.setattr(db, "_once", counted)
     await asyncio.gather(*(db.fetch("select pg_sleep(0.05)") for _ in range(5)))
-    assert (tries, len(network.connected)) == (5, 5)
+    looked_for_a_pooler = 1
+    assert (tries, len(network.connected)) == (5, 5 + looked_for_a_pooler)
     network.cut()
     assert await db.fetch("select 1 as one") == [{"one": 1}]
     assert tries == 5 + 2

@@ -58,6 +58,7 @@ def app(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> fastapi.FastAPI:
     monkeypatch.setenv("INNGEST_EVENT_KEY", "event-key-1234")
     monkeypatch.setenv("INNGEST_SIGNING_KEY", KEY)
     monkeypatch.setenv("INNGEST_SERVE_ORIGIN", ORIGIN)
+    monkeypatch.setenv("PAYMENTS", "ledger")
     return runpy.run_path(str(ROOT / "inngest_app.py"))["app"]  # type: ignore[no-any-return]
 
 

@@ -81,6 +81,8 @@ async def test_a_database_that_hangs_is_not_ready_in_a_bounded_time(
     await db.close()
     create, short = asyncpg.create_pool, {"timeout": 0.2, "command_timeout": 0.2}
     monkeypatch.setattr(asyncpg, "create_pool", lambda dsn, **given: create(dsn, **(given | short)))
+    connect = asyncpg.connect
+    monkeypatch.setattr(asyncpg, "connect", lambda dsn, **given: connect(dsn, **(given | short)))
     listens = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     port = listens.sockets[0].getsockname()[1]
     monkeypatch.setenv("DATABASE_URL", f"postgresql://ada:s3cr3t@127.0.0.1:{port}/silent?sslmode=disable")

@@ -106,6 +106,13 @@ async def test_a_second_migration_applies_nothing_and_keeps_the_data(empty: str)
     assert [await count(table) for table in ("customers", "audit_log", "schema_migrations")] == [5, 1, len(NAMES)]
 
 
+async def test_in_production_no_customer_is_made_up(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The migration job has the database's address and perhaps nothing else."""
+    monkeypatch.delenv("INNGEST_DEV")
+    assert await db.migrate() == NAMES
+    assert await count("customers") == 0
+
+
 async def test_a_deleted_seed_customer_does_not_come_back(empty: str) -> None:
     await db.migrate()
     await db.fetch("delete from customers where id = 'cust_003'")

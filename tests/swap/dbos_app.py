@@ -14,6 +14,7 @@ import fastapi
 from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions
 
 import db
+import settings
 import worker
 from refunds import ledger
 from steps import saved_state
@@ -97,7 +98,7 @@ async def go_on(state: dict[str, Any], ticket: worker.Ticket, decisions: dict[st
 @asynccontextmanager
 async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
     """Launching picks up what a dead process has left unfinished."""
-    url = f"{db.database_url()}_dbos"
+    url = f"{settings.database_url()}_dbos"
     DBOS(
         config=DBOSConfig(
             name="customer-support", system_database_url=url, application_version="1", log_level="WARNING"

@@ -22,10 +22,12 @@ FILES = [
 MODULES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in FILES if path.suffix == ".py"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
+RUNTIME_LOCK = (ROOT / "deploy" / "requirements-runtime.lock").read_text()
 # What a deployed worker consists of, as opposed to what surrounds it.
 # What reads a variable by its name, in settings.py and elsewhere.
 READERS = {"os.environ.get", "os.environ.pop", "os.getenv", "_text", "_whole_number", "_link"}
 BY_THE_SDKS = {"OPENAI_API_KEY", "OPENAI_BASE_URL", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY"}
+BY_THE_SDKS |= {"INNGEST_SIGNING_KEY_FALLBACK", "INNGEST_ENV", "INNGEST_STREAMING", "FORWARDED_ALLOW_IPS"}
 SURROUNDINGS = {"offline", "tests", "gates"}
 
 
@@ -107,9 +109,14 @@ def test_every_third_party_import_is_declared_where_it_is_needed() -> None:
     assert undeclared == set()
 
 
-def pins() -> list[Requirement]:
-    """What requirements.lock pins; a platform may have a version of its own."""
-    return [Requirement(line.rstrip("\\ ")) for line in LOCK.splitlines() if re.match(r"\w", line)]
+def pins(lock: str = LOCK) -> list[Requirement]:
+    """What a lock pins; a platform may have a version of its own."""
+    return [Requirement(line.rstrip("\\ ")) for line in lock.splitlines() if re.match(r"\w", line)]
+
+
+def entries(lock: str) -> list[str]:
+    """The pins of a lock, each with its hashes."""
+    return re.split(r"\n(?=\w)", lock.strip())
 
 
 def test_the_lock_pins_everything_that_is_declared() -> None:
@@ -119,12 +126,12 @@ def test_the_lock_pins_everything_that_is_declared() -> None:
         assert any(requirement.specifier.contains(version) for version in versions), f"{requirement}: run `make lock`"
 
 
-def test_the_lock_holds_exact_versions_with_hashes_and_nothing_else() -> None:
-    assert {str(pin) for pin in pins() if not re.fullmatch(r"==[^,*]+", str(pin.specifier))} == set()
-    entries = re.split(r"\n(?=\w)", LOCK.strip())
-    assert len(entries) == len(pins())
+@pytest.mark.parametrize("lock", [LOCK, RUNTIME_LOCK], ids=["whole", "runtime"])
+def test_a_lock_holds_exact_versions_with_hashes_and_nothing_else(lock: str) -> None:
+    assert {str(pin) for pin in pins(lock) if not re.fullmatch(r"==[^,*]+", str(pin.specifier))} == set()
+    assert len(entries(lock)) == len(pins(lock))
     entry = re.compile(r"[\w.-]+==\S+(?: ; [^\\\n]+)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\Z))+")
-    assert [text.splitlines()[0] for text in entries if not entry.fullmatch(text)] == []
+    assert [text.splitlines()[0] for text in entries(lock) if not entry.fullmatch(text)] == []
 
 
 def test_no_file_names_a_package_registry_or_a_machine() -> None:

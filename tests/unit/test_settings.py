@@ -19,7 +19,7 @@ from offline.processes import free_port
 ROOT = Path(__file__).parents[2]
 URL = "postgresql://ada:s3cr3t@db.invalid/app"
 KEYS = {"INNGEST_EVENT_KEY": "event-key-1234", "INNGEST_SIGNING_KEY": "signkey-prod-1234"}
-PRODUCTION = KEYS | {"INNGEST_SERVE_ORIGIN": "https://support.example.com"}
+PRODUCTION = KEYS | {"INNGEST_SERVE_ORIGIN": "https://support.example.com", "PAYMENTS": "ledger"}
 
 
 @pytest.fixture
@@ -143,6 +143,44 @@ def test_a_missing_or_malformed_database_url_is_refused(url: str, said: str, sta
 def test_dev_mode_does_not_start_with_a_key_to_real_money(start: Callable[..., Any]) -> None:
     said = refusal(start, INNGEST_DEV="1", DATABASE_URL=URL, PAYMENTS="stripe", STRIPE_API_KEY="sk_live_s3cr3t")
     assert said.startswith("STRIPE_API_KEY is a live key: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("INNGEST_SERVE_ORIGIN", "INNGEST_SERVE_ORIGIN must say where the engine reaches this app"),
+        ("PAYMENTS", "PAYMENTS is not set: say stripe, or say ledger"),
+    ],
+)
+def test_production_does_not_start_without_what_it_needs(name: str, said: str, start: Callable[..., Any]) -> None:
+    assert refusal(start, **PRODUCTION | {name: ""}).startswith(said)
+
+
+def test_an_address_of_the_engine_that_is_none_is_refused(start: Callable[..., Any]) -> None:
+    """The SDK would take the cloud's instead, and say nothing."""
+    said = refusal(start, **PRODUCTION, INNGEST_BASE_URL="engine:8288")
+    assert said == "INNGEST_BASE_URL is not a URL: expected https://host/path"
+
+
+def test_with_connect_nobody_has_to_reach_the_app_and_nobody_can(start: Callable[..., Any]) -> None:
+    served = start(**PRODUCTION)["app"].routes
+    connected = start(**PRODUCTION | {"INNGEST_SERVE_ORIGIN": "", "INNGEST_CONNECT": "1"})["app"].routes
+    paths = [[getattr(route, "path", "") for route in routes] for routes in (served, connected)]
+    assert [path for path in paths[0] if path not in paths[1]] == ["/api/inngest"] * 3
+
+
+def test_production_says_at_its_start_what_it_will_not_do(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    start(**PRODUCTION)
+    named = [record.getMessage().split(" is ")[0].split(" are ")[0] for record in caplog.records]
+    assert named == ["REVIEWERS", "DESK_URL", "SMTP_URL and MAIL_FROM", "EMAIL_WEBHOOK_AUTH"]
+    caplog.clear()
+    start(**PRODUCTION, MODEL_PROVIDER="")
+    assert any(record.getMessage().startswith("OPENAI_API_KEY is not set") for record in caplog.records)
+    caplog.clear()
+    start(INNGEST_DEV="1", PAYMENTS="")
+    assert caplog.records == []
 
 
 def test_a_new_process_ends_with_that_line_and_no_traceback() -> None:

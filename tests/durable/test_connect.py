@@ -1,0 +1,56 @@
+"""The app's functions as an outbound worker, which outlives the engine. Runs without any account."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import httpx
+import inngest.connect._internal.conn_init_starter as sdk
+import pytest
+
+import inngest_app
+from deploy import connect
+from offline.inngest_server import DevServer
+from tests.durable.driver import OFFICIAL, Engine, actions
+
+pytestmark = pytest.mark.skipif(OFFICIAL is not None, reason="the engine is stopped and started")
+
+
+async def connected() -> int:
+    async with httpx.AsyncClient(base_url=os.environ["INNGEST_DEV"], trust_env=False) as http:
+        try:
+            return len((await http.get("/v0/connect/envs/dev/conns")).json()["data"])
+        except httpx.TransportError:
+            return 0
+
+
+async def until(question: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await question():
+            await asyncio.sleep(0.02)
+
+
+async def test_it_answers_emails_after_the_sdk_has_given_up_on_an_engine_that_was_away(
+    database: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sdk, "CONN_INIT_RETRY_INTERVAL_SEC", 0.01)
+    monkeypatch.setattr(connect, "PAUSE_SECONDS", 0.01)
+    stopped = asyncio.Event()
+    worker = asyncio.create_task(connect.run(stopped))
+
+    async def gave_up() -> bool:
+        return "is opened anew" in caplog.text
+
+    await until(gave_up)
+    url = os.environ["INNGEST_DEV"]
+    async with DevServer(port=urlsplit(url).port or 0, poll=False) as stand_in:
+        engine = Engine(url, stand_in)
+        await engine.eventually(connected, 1)
+        assert {function.id for function in stand_in.state.active_functions()} == {
+            function.id for function in inngest_app.functions
+        }
+        await engine.email("Where is my order A-1001?")
+        await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+        stopped.set()
+        await asyncio.wait_for(worker, 30)

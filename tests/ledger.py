@@ -45,12 +45,12 @@ async def rewrite(statement: str, *arguments: object) -> list[dict[str, Any]]:
 
 async def forget_everything() -> None:
     """Empty every table but the customers', and count ids from 1 again. Sooner done than `truncate`."""
-    tables = ("audit_log", "refunds", "refund_history", "sign_in_tries")
+    tables = ("audit_log", "refunds", "refund_history", "sign_in_tries", "model_calls")
 
     async def work(connection: db.Connection) -> None:
         await connection.execute("set local session_replication_role = replica")
         for table in tables:
             await connection.execute(f"delete from {table}; alter table {table} alter column id restart")  # noqa: S608
-        await connection.execute("delete from needs_person; delete from inbox")
+        await connection.execute("delete from needs_person; delete from inbox; delete from executions")
 
     await db.transaction(work)

@@ -73,7 +73,7 @@ async def test_a_failed_email_stands_there_with_its_reason_its_text_and_its_draf
 
 
 async def test_the_count_is_on_every_page(grace: httpx.AsyncClient) -> None:
-    pages = ("/approvals", PAGE, "/approvals/decided", "/approvals/audit")
+    pages = ("/approvals", PAGE, "/approvals/decided", "/approvals/audit", "/approvals/cost")
     assert {link(await grace.get(page)) for page in pages} == {"Needs a person"}
     for number in range(2):
         await failed(f"run-{number}")

@@ -51,6 +51,7 @@ async def frozen(database: None) -> AsyncIterator[None]:
         "/approvals/1",
         "/approvals/decided",
         "/approvals/audit",
+        "/approvals/cost",
         "/approvals/needs-a-person",
         "/approvals/waiting",
         "/readyz",

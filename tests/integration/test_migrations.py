@@ -25,6 +25,7 @@ NAMES = [
     "0004_customer_addresses.sql",
     "0005_similar_refunds.sql",
     "0006_nobody_waits_in_silence.sql",
+    "0010_costs.sql",
 ]
 
 

@@ -18,6 +18,10 @@ def middleware() -> list[Any]:
 
         usage.listeners["metrics"] = metrics.count_call
         observers.append(metrics.Counted())
+    if settings.otlp_endpoint() is not None:
+        from telemetry import traces
+
+        observers.append(traces.install())
     return [observing(observers)]
 
 

@@ -7,7 +7,7 @@ every process.
 import asyncio
 import hmac
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 import db
 import settings
 from telemetry.current import Run
+from telemetry.middleware import End
 from telemetry.prices import price_of
 from telemetry.usage import Call
 from web.limits import DATABASE_SECONDS, within
@@ -46,16 +47,21 @@ dollars = Counter("support_model_dollars", "What models cost, where the price is
 class Counted:
     """The middleware's observer."""
 
-    def began(self, run: Run, event: inngest.Event) -> None:
+    def began(self, run: Run, event: inngest.Event, headers: Mapping[str, str]) -> None:
         """Nothing is counted before it has ended."""
 
-    def ended(self, run: Run, step: str | None, error: Exception | None, seconds: float) -> None:
+    def ended(self, run: Run, event: inngest.Event, end: End) -> None:
         """Count a try of a step, and an email whose last run has ended."""
-        if step is not None:
-            steps.labels(step, run.attempt, "failed" if error else "done").inc()
-            step_seconds.labels(step).observe(seconds)
-        elif error is None and run.function_id in OUTCOMES:
+        if end.waits:
+            return
+        if end.step is not None:
+            steps.labels(end.step, run.attempt, "failed" if end.error else "done").inc()
+            step_seconds.labels(end.step).observe(end.seconds)
+        elif end.error is None and run.function_id in OUTCOMES:
             emails.labels(OUTCOMES[run.function_id]).inc()
+
+    def sends(self, events: Sequence[inngest.Event]) -> None:
+        """Events are not counted."""
 
 
 def count_call(call: Call) -> None:

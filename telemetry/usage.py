@@ -16,6 +16,7 @@ from agents import ModelResponse, RunConfig
 from agents.models.interface import Model, ModelProvider
 
 import db
+import settings
 import worker
 from telemetry.current import Run, current
 from web.limits import within
@@ -79,6 +80,9 @@ def install() -> None:
     def run_config() -> RunConfig:
         config = configured()
         config.model_provider = CountedModels(config.model_provider)
+        if settings.otlp_endpoint() is not None:
+            # The spans go to the bridge of telemetry/traces.py. To OpenAI they go only with AGENT_TRACING.
+            config.tracing_disabled = False
         return config
 
     run_config.counts = True  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fastapi
 import httpx
+import inngest
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -13,6 +14,7 @@ import db
 from offline.processes import free_port
 from telemetry import metrics, usage
 from telemetry.current import Run
+from telemetry.middleware import End
 from telemetry.prices import OPENAI
 from tests.desk import asked, pay
 from tests.ledger import decide
@@ -83,9 +85,11 @@ async def test_steps_emails_tokens_and_money_are_counted_as_they_happen(http: ht
     before = await read(http)
     first, second = (Run("handle-customer-email", "run-1", "mail-1", attempt, None) for attempt in (0, 1))
     observer = metrics.Counted()
-    observer.ended(first, "run-agent", ConnectionError(), 2.0)
-    observer.ended(second, "run-agent", None, 3.0)
-    observer.ended(first, None, None, 0.1)
+    email = inngest.Event(name="customer/email.received")
+    observer.ended(first, email, End("run-agent", ConnectionError(), 2.0, waits=False))
+    observer.ended(second, email, End("run-agent", None, 3.0, waits=False))
+    observer.ended(second, email, End("await-refund-approval", None, 3.0, waits=True))
+    observer.ended(first, email, End(None, None, 0.1, waits=False))
     metrics.count_call(usage.Call("gpt-5.4-mini", OPENAI, 1.0, None, None, 2000, 1000, 0, 100, 50))
     metrics.count_call(usage.Call("rule-based", None, 1.0, input_tokens=7))
     found = await read(http)

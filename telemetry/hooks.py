@@ -5,13 +5,15 @@ from typing import Any
 import fastapi
 
 import settings
-from telemetry import usage
+from telemetry import logs, usage
 from telemetry.middleware import Observer, observing
 
 
 def middleware() -> list[Any]:
-    """The client's middleware. From now on the worker's calls to its model are counted, too."""
+    """The client's middleware. From now on calls to the model are counted, and in production the log is JSON."""
     usage.install()
+    if not settings.dev_mode():
+        logs.install()
     observers: list[Observer] = []
     if metrics_are_on():
         from telemetry import metrics
@@ -21,7 +23,9 @@ def middleware() -> list[Any]:
     if settings.otlp_endpoint() is not None:
         from telemetry import traces
 
-        observers.append(traces.install())
+        tracing = traces.install()
+        usage.listeners["traces"] = tracing.count_call
+        observers.append(tracing)
     return [observing(observers)]
 
 

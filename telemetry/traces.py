@@ -5,13 +5,13 @@ carried through events, steps or tables, and nothing that is lost or forged can 
 are ids, names, counts and types of errors: no text, no address, no message of an exception.
 
 The agent's turns and tools come from the tracing of the Agents SDK, through a bridge of its own. Database, mail and
-chat are wrapped from outside, as instrumentation does it.
+chat are wrapped from outside, as instrumentation does it, and the calls to models are those that are counted.
 """
 
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any
 
 import agents
@@ -29,8 +29,9 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 import db
 import settings
 from outbound import chat, mail
-from telemetry.current import Run, current, story_of, trace_id
+from telemetry.current import Run, story_of, trace_id
 from telemetry.middleware import End
+from telemetry.usage import Call
 
 # A process that is killed takes the spans of so many milliseconds with it.
 DELAY_MILLISECONDS = 500
@@ -38,6 +39,8 @@ EMAIL = "handle-customer-email"
 ENDS_AN_EMAIL = {EMAIL, "record-failed-email"}
 # The module, the function and the name of its spans.
 WRAPPED = ((db, "_transaction", "database"), (mail, "reply", "mail"), (chat, "post", "chat"))
+# The kinds of spans of the Agents SDK that are taken over; it has more, about the sandbox for one.
+AGENT_SPANS = {"agent": "agent", "turn": "turn", "function": "tool"}
 _wanted: ContextVar[tuple[int, int] | None] = ContextVar("the ids of the next span", default=None)
 
 
@@ -135,7 +138,26 @@ class Traces:
             links = [Link(here)] if here.is_valid else []
             self.tracer.start_span(f"send {event.name}", parent, SpanKind.PRODUCER, links=links).end()
 
-    # Database, mail and chat
+    # Models, database, mail and chat
+
+    def count_call(self, call: Call) -> None:
+        """A span for a call to a model that is over."""
+        if not otel.get_current_span().is_recording():
+            return
+        now = time.time_ns()
+        span = self.tracer.start_span(
+            f"model {call.model}", kind=SpanKind.CLIENT, start_time=now - int(call.seconds * 1e9)
+        )
+        span.set_attributes(
+            {
+                "gen_ai.request.model": call.model,
+                "gen_ai.response.id": call.response_id or "",
+                "gen_ai.usage.input_tokens": call.input_tokens,
+                "gen_ai.usage.cache_read.input_tokens": call.cached_tokens,
+                "gen_ai.usage.output_tokens": call.output_tokens,
+            }
+        )
+        _close(span, call.error, "done")
 
     def wrap(self, what: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
         """`what` with a span of its own wherever there is a trace already."""
@@ -160,11 +182,14 @@ class Traces:
 
 
 class AgentBridge(agents.TracingProcessor):
-    """The spans of the Agents SDK, as children of the step that runs the agent."""
+    """The agent, its turns and its tools, as the Agents SDK tells of them, below the step that runs the agent.
+
+    Of what the SDK's spans hold, only the names are taken.
+    """
 
     def __init__(self, tracer: otel.Tracer) -> None:
         self._tracer = tracer
-        self._open: dict[str, Span] = {}
+        self._open: dict[str, tuple[Span, Token[context.Context]]] = {}
 
     def on_trace_start(self, trace: agents.Trace) -> None:
         """A run of the agent needs no span besides its step's."""
@@ -173,30 +198,24 @@ class AgentBridge(agents.TracingProcessor):
         """See above."""
 
     def on_span_start(self, span: agents.Span[Any]) -> None:
-        """Begin a span, if a step is traced."""
-        if current.get() is None:
+        """Begin a span, if a step is traced, and let what happens inside it stand below it."""
+        kind = AGENT_SPANS.get(span.span_data.type)
+        if kind is None or not otel.get_current_span().is_recording():
             return
-        above = self._open.get(span.parent_id or "")
-        parent = otel.set_span_in_context(above) if above is not None else None
-        self._open[span.span_id] = self._tracer.start_span(_title(span.span_data), parent)
+        name = getattr(span.span_data, "name", None)
+        begun = self._tracer.start_span(f"{kind} {name}" if name else kind)
+        self._open[span.span_id] = begun, context.attach(otel.set_span_in_context(begun))
 
     def on_span_end(self, span: agents.Span[Any]) -> None:
-        """End it. Of what it holds, only names and counts are taken."""
-        open_span = self._open.pop(span.span_id, None)
-        if open_span is None:
+        """End it."""
+        if span.span_id not in self._open:
             return
-        data = span.span_data
-        usage = getattr(data, "usage", None) or {}
-        model = getattr(data, "model", None) or getattr(getattr(data, "response", None), "model", None)
-        if model:
-            open_span.set_attribute("gen_ai.request.model", str(model))
-        for kind in ("input_tokens", "output_tokens"):
-            if isinstance(usage, dict) and isinstance(usage.get(kind), int):
-                open_span.set_attribute(f"gen_ai.usage.{kind}", usage[kind])
+        begun, token = self._open.pop(span.span_id)
+        context.detach(token)
+        begun.set_attribute("outcome", "failed" if span.error is not None else "done")
         if span.error is not None:
-            open_span.set_status(StatusCode.ERROR)
-        open_span.set_attribute("outcome", "failed" if span.error is not None else "done")
-        open_span.end()
+            begun.set_status(StatusCode.ERROR)
+        begun.end()
 
     def shutdown(self) -> None:
         """The provider is shut down by its owner."""
@@ -205,15 +224,11 @@ class AgentBridge(agents.TracingProcessor):
         """The provider sends by itself."""
 
 
-def _title(data: Any) -> str:
-    name = {"function": "tool", "response": "model", "generation": "model"}.get(data.type, data.type)
-    return f"{name} {data.name}" if getattr(data, "name", None) else str(name)
-
-
-def _close(span: Span, error: BaseException | None, outcome: str) -> None:
+def _close(span: Span, error: BaseException | str | None, outcome: str) -> None:
+    """End a span. Of an error only the type is told: its message may hold anything."""
     span.set_attribute("outcome", "failed" if error is not None else outcome)
     if error is not None:
-        span.set_attribute("error.type", type(error).__name__)
+        span.set_attribute("error.type", error if isinstance(error, str) else type(error).__name__)
         span.set_status(StatusCode.ERROR)
     span.end(time.time_ns())
 

@@ -123,9 +123,9 @@ async def keep(call: Call) -> None:
     run = current.get()
     if run is None:
         return
-    for tell in listeners.values():
-        tell(call)
     try:
+        for tell in listeners.values():
+            tell(call)
         await within(WRITE_SECONDS, _write(run, call))
     except Exception as error:
         tokens = f"{call.input_tokens} tokens read, {call.output_tokens} written"

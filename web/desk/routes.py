@@ -90,6 +90,8 @@ async def _decide(desk: Desk, visitor: Visitor, refund_id: int | None, form: Map
         key=f"desk-{refund_id}-{form.get('nonce', '')}",
     )
     if refusal is not None:
+        # Why stands in the refund's history.
+        logger.warning("A decision on refund %d was refused", refund_id)
         return RedirectResponse(f"/approvals/{refund_id}?said=refused", 303)
     wake_up = Event(
         id=f"decided-{refund_id}",

@@ -141,6 +141,11 @@ def model() -> str | None:
     return os.environ.get("MODEL") or None
 
 
+def model_easy() -> str | None:
+    """MODEL_EASY: a cheaper model that answers easy emails and hands over the others to MODEL; None if there is none."""
+    return os.environ.get("MODEL_EASY") or None
+
+
 def model_provider() -> str | None:
     """MODEL_PROVIDER: a ModelProvider class of one's own, as module:class; None means OpenAI."""
     return os.environ.get("MODEL_PROVIDER") or None

@@ -145,7 +145,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "refunds": (20, "percent of the emails that wait for a person"),
         "retries": (2, "step retries, in percent of the runs"),
         "customers": (50, "customers with a health check each morning"),
-        "easy-share": (60, "percent of the emails that the easy model answers"),
+        "easy-share": (25, "percent of the emails that the easy model answers"),
     }
     for name, (default, what) in numbers.items():
         add_sum.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default: %(default)s)")

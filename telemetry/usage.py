@@ -19,6 +19,7 @@ import db
 import settings
 import worker
 from telemetry.current import Run, current
+from telemetry.routing import Router
 from web.limits import within
 
 # How long the reply of a model may wait until its row is written. Without the row the email is answered all the same.
@@ -72,7 +73,7 @@ class CountedModels(ModelProvider):
 
 
 def install() -> None:
-    """Count the worker's calls from now on. A second time changes nothing."""
+    """Count the worker's calls from now on, and route them if a setting says so. A second time changes nothing."""
     configured: Callable[[], RunConfig] = worker.run_config
     if getattr(configured, "counts", False):
         return
@@ -80,6 +81,9 @@ def install() -> None:
     def run_config() -> RunConfig:
         config = configured()
         config.model_provider = CountedModels(config.model_provider)
+        easy = settings.model_easy()
+        if easy is not None:
+            config.model_provider = Router(config.model_provider, easy)
         if settings.otlp_endpoint() is not None:
             # The spans go to the bridge of telemetry/traces.py. To OpenAI they go only with AGENT_TRACING.
             config.tracing_disabled = False

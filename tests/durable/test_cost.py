@@ -198,3 +198,63 @@ async def test_an_email_is_answered_when_its_usage_cannot_be_kept(
         await db.fetch("alter table elsewhere rename to model_calls")
         await db.fetch("alter table nowhere rename to executions")
     assert "The usage of run" in caplog.text
+
+
+async def models_of(text: str, engine: Engine) -> list[str]:
+    """The models that an email is answered by, in the order of their calls."""
+    begun = len(await calls())
+    event_id = await engine.email(text)
+    await engine.eventually(lambda: answered_or_waiting(event_id), True)
+    await engine.settle()
+    return [row["model"] for row in (await calls())[begun:]]
+
+
+async def answered_or_waiting(event_id: str) -> bool:
+    return bool(
+        await db.fetch(
+            "select from audit_log where action = 'message_sent' and detail ->> 'event_id' = $1"
+            " union all select from refunds where request_id = $1",
+            event_id,
+        )
+    )
+
+
+EASY, STRONG = "rule-based:asks-again", "rule-based"
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        ("hey, forgot my password and the reset mail never shows up :(", [EASY, EASY]),
+        (MONEY, [STRONG, STRONG]),
+        ("hello " * 200, [STRONG, STRONG]),
+        ("Bonjour, puis-je changer l'adresse de livraison ? Merci, à bientôt", [STRONG, STRONG]),
+    ],
+    ids=["easy", "money", "long", "another language"],
+)
+async def test_the_easy_model_answers_only_what_is_easy(
+    text: str, models: list[str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_EASY", EASY)
+    assert await models_of(text, engine) == models
+
+
+async def test_no_refund_rests_on_the_easy_model(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wants to refund everybody; the strong model reads the same email and does not."""
+    monkeypatch.setenv("MODEL_EASY", "rule-based:greedy")
+    assert await models_of("How do I reset my password?", engine) == ["rule-based:greedy", STRONG, STRONG]
+    assert await db.fetch("select from refunds") == []
+    monkeypatch.setenv("MODEL_EASY", EASY)
+    assert set(await models_of(MONEY, engine)) == {STRONG}
+    await engine.decide(approved=True, customer_id="cust_002")
+    await engine.eventually(lambda: db.fetch("select from refunds where status = 'issued'"), [{}])
+    await engine.settle()
+    assert {row["model"] for row in await calls()} == {"rule-based:greedy", STRONG}
+
+
+async def test_when_the_easy_model_fails_or_doubts_the_strong_one_answers(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for habit in ("outage", "refuses", "promises"):
+        monkeypatch.setenv("MODEL_EASY", f"rule-based:{habit}")
+        assert await models_of(PLAIN, engine) == [f"rule-based:{habit}", STRONG, STRONG]

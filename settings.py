@@ -142,7 +142,7 @@ def model() -> str | None:
 
 
 def model_easy() -> str | None:
-    """MODEL_EASY: a cheaper model that answers easy emails and hands over the others to MODEL; None if there is none."""
+    """MODEL_EASY: a cheaper model that answers easy emails and hands over the others to MODEL; None without one."""
     return os.environ.get("MODEL_EASY") or None
 
 

@@ -133,6 +133,8 @@ class Traces:
         """A span for each event, in the trace of the story that it belongs to: the door, or a decision."""
         here = otel.get_current_span().get_span_context()
         for event in events:
+            if not event.id:
+                continue
             story = story_of(event.id, event.data)
             parent = otel.set_span_in_context(NonRecordingSpan(first_span(story)), context.Context())
             links = [Link(here)] if here.is_valid else []

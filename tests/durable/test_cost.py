@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from agents import Tool
 
 import db
 import worker
 from offline.openai_api.server import application
-from telemetry import cost, report, usage
+from telemetry import cost, report, routing, usage
 from telemetry.current import Run
 from telemetry.prices import OPENAI, price_of
 from tests.durable.driver import Engine, actions
@@ -250,6 +251,15 @@ async def test_no_refund_rests_on_the_easy_model(engine: Engine, monkeypatch: py
     await engine.eventually(lambda: db.fetch("select from refunds where status = 'issued'"), [{}])
     await engine.settle()
     assert {row["model"] for row in await calls()} == {"rule-based:greedy", STRONG}
+
+
+def test_a_conversation_in_which_a_refund_was_asked_for_stays_with_the_strong_model() -> None:
+    """Also when it is gone on with hours later, and the email has no word of money."""
+    tools: list[Tool] = [worker.lookup_customer, worker.issue_refund]
+    email = {"role": "user", "content": "Hello, it happened again."}
+    lookup, refund = [{"type": "function_call", "name": tool.name, "arguments": "{}"} for tool in tools]
+    assert routing.is_easy([email, lookup], tools)
+    assert not routing.is_easy([email, lookup, refund], tools)
 
 
 async def test_when_the_easy_model_fails_or_doubts_the_strong_one_answers(

@@ -5,6 +5,7 @@ models that are counted; that function is a piece of its own so that others can 
 """
 
 import copy
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -78,6 +79,7 @@ def install() -> None:
     if getattr(configured, "counts", False):
         return
 
+    @functools.wraps(configured)
     def run_config() -> RunConfig:
         config = configured()
         config.model_provider = CountedModels(config.model_provider)

@@ -29,6 +29,7 @@ import worker
 from refunds import ledger
 from steps import approval, failures, health_check, money_back, replies, retries, wake_ups
 from steps.encryption import encryption
+from telemetry import hooks
 
 load_dotenv()
 settings.check()
@@ -37,7 +38,7 @@ client = inngest.Inngest(
     app_id="customer-support",
     is_production=not DEV,
     logger=logging.getLogger("customer-support"),
-    middleware=encryption(),  # beyond
+    middleware=encryption() + hooks.middleware(),  # beyond
 )
 
 
@@ -202,6 +203,7 @@ app.add_middleware(web.limits.Limits, signed=not DEV)
 app.include_router(web.health.routes)
 app.include_router(web.desk.routes.router(send, dev=DEV))
 app.include_router(web.webhooks.routes.router(send, dev=DEV))
+app.include_router(hooks.routes())
 # The description of the API is for those who send us something; the engine's own door is none of their business.
 for route in app.routes:
     if isinstance(route, fastapi.routing.APIRoute) and route.path == "/api/inngest":

@@ -69,6 +69,8 @@ def problems() -> list[str]:
         email_concurrency,
         email_concurrency_per_customer,
         email_throttle_per_minute,
+        metrics_address,
+        otlp_endpoint,
     ]
     for read in readers:
         try:
@@ -248,6 +250,11 @@ def model() -> str | None:
     return os.environ.get("MODEL") or None
 
 
+def model_easy() -> str | None:
+    """MODEL_EASY: a cheaper model that answers easy emails and hands over the others to MODEL; None without one."""
+    return os.environ.get("MODEL_EASY") or None
+
+
 def model_provider() -> str | None:
     """MODEL_PROVIDER: a ModelProvider class of one's own, as module:class; None means OpenAI."""
     return os.environ.get("MODEL_PROVIDER") or None
@@ -378,6 +385,30 @@ def stripe_webhook_secrets() -> list[str]:
     if not all(re.fullmatch(r"whsec_\S{8,}", secret) for secret in secrets):
         raise SettingError("STRIPE_WEBHOOK_SECRET is not usable: a signing secret begins with whsec_")
     return secrets
+
+
+# What is told of it all
+
+
+def metrics_token() -> str | None:
+    """METRICS_TOKEN: whoever sends it as a bearer token may read /metrics; None when there is none to send."""
+    return _text("METRICS_TOKEN") or None
+
+
+def metrics_address() -> tuple[str, int] | None:
+    """METRICS_LISTEN, host:port: an address of its own at which /metrics is served; None when it has none."""
+    value = _text("METRICS_LISTEN")
+    if not value:
+        return None
+    parts = _parts(f"http://{value}", "http")
+    if parts is None or not parts.hostname or parts.port is None or parts.netloc != value:
+        raise SettingError(f"METRICS_LISTEN is {value!r}: expected host:port, such as 127.0.0.1:9464")
+    return parts.hostname, parts.port
+
+
+def otlp_endpoint() -> str | None:
+    """OTEL_EXPORTER_OTLP_ENDPOINT: the OpenTelemetry collector that takes the traces, over HTTP; None for no traces."""
+    return _link("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/") or None
 
 
 # How they are read

@@ -1,5 +1,6 @@
 """Nobody's message disappears: an email that could not be answered leaves a `run_failed` row for a person."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ CUSTOMER_MAX_CHARS = 100
 RETRIES = 20
 # The engine tells of every function that fails; this picks the runs that answer emails.
 OF_THE_EMAIL_HANDLER = "event.data.function_id == 'customer-support-handle-customer-email'"
+logger = logging.getLogger("customer-support")
 
 
 def functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
@@ -54,6 +56,8 @@ async def audit_run_failed(failed: Any) -> None:
     if await db.fetch("select from audit_log where key = $1", f"{run_id}:audit-sent"):
         return
     error = (failed.get("error") or {}).get("message") or "the run was cancelled"
+    # The message stands in the row; a log line must not quote an email.
+    logger.error("Run %s failed: %s", run_id, (failed.get("error") or {}).get("name") or "it was cancelled")
     await hand_over(run_id, event.get("id"), event["data"], error)
 
 

@@ -99,12 +99,16 @@ async def test_a_busy_model_is_asked_again_when_it_said_and_not_before(
 
 
 async def test_a_refusal_is_not_tried_again(
-    engine: Engine, agent_calls: list[str], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, agent_calls: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The log has one line about the run, with the error's type; what the error says stands in the row."""
     monkeypatch.setenv("MODEL", "rule-based:refuses")
     await engine.email(PLAIN)
     await engine.eventually(actions, {"message_received": 1, "run_failed": 1})
     assert len(agent_calls) == 1
+    [row] = await failed_emails()
+    said = [record.message for record in caplog.records if row["run_id"] in record.message]
+    assert said == [f"Run {row['run_id']} failed: NonRetriableError"]
 
 
 async def test_an_outage_is_tried_five_times_and_then_a_person_finds_the_email(

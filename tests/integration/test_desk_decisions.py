@@ -220,7 +220,7 @@ async def test_a_large_refund_is_shown_to_two_and_wakes_its_run_after_the_second
 
 
 async def test_the_second_of_two_who_agree_is_told_that_the_first_decided(
-    ada: httpx.AsyncClient, grace: httpx.AsyncClient
+    ada: httpx.AsyncClient, grace: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     refund_id = await asked()
     path = f"/approvals/{refund_id}"
@@ -229,6 +229,7 @@ async def test_the_second_of_two_who_agree_is_told_that_the_first_decided(
     second = await grace.post(f"{path}/decision", data=forms[1])
     assert [each.headers["location"] for each in (first, second)] == [f"{path}?said=recorded", f"{path}?said=refused"]
     assert (await in_ledger(refund_id))[2] == "ada"
+    assert [record.message for record in caplog.records] == [f"A decision on refund {refund_id} was refused"]
 
 
 async def test_what_expired_under_the_eyes_is_not_decided(ada: httpx.AsyncClient, engine: Engine) -> None:

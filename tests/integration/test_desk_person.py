@@ -88,7 +88,7 @@ async def test_an_email_whose_run_was_silent_and_then_failed_is_one_entry_with_w
 
 
 async def test_the_count_is_on_every_page(grace: httpx.AsyncClient) -> None:
-    pages = ("/approvals", PAGE, "/approvals/decided", "/approvals/audit")
+    pages = ("/approvals", PAGE, "/approvals/decided", "/approvals/audit", "/approvals/cost")
     assert {link(await grace.get(page)) for page in pages} == {"Needs a person"}
     for number in range(2):
         await failed(f"run-{number}")

@@ -34,7 +34,14 @@ from web.desk import reviewers
 
 pytestmark = pytest.mark.usefixtures("database")
 WRONG = "wrong"
-PAGES = ["/approvals", "/approvals/1", "/approvals/decided", "/approvals/audit", "/approvals/audit/1"]
+PAGES = [
+    "/approvals",
+    "/approvals/1",
+    "/approvals/decided",
+    "/approvals/audit",
+    "/approvals/audit/1",
+    "/approvals/cost",
+]
 
 
 @pytest.fixture(autouse=True)

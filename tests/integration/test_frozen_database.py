@@ -55,6 +55,7 @@ async def frozen(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         "/approvals/1",
         "/approvals/decided",
         "/approvals/audit",
+        "/approvals/cost",
         "/approvals/needs-a-person",
         "/approvals/waiting",
         "/readyz",

@@ -28,6 +28,7 @@ NAMES = [
     "0007_second_approvals.sql",
     "0008_every_email_ends.sql",
     "0009_people_in_the_data.sql",
+    "0010_costs.sql",
 ]
 
 

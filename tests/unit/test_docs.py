@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from telemetry import cost, tiers
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted((ROOT / ".claude" / "commands").glob("*.md"))
 DECISIONS = ["quick-win", "d0", "d1", "d2", "d3", "d4", "d5", "d6"]
@@ -47,6 +49,16 @@ def test_the_arithmetic_of_retries_is_what_its_command_counts() -> None:
     counted = [float(line) for line in re.findall(r": ([\d.]+)%", done.stdout)]
     calculated = [100 * (1 - 0.05**attempts) ** 6 for attempts in (1, 2, 3, 5)]
     assert counted == pytest.approx(calculated, abs=0.3)
+
+
+def test_the_worked_sum_of_the_costs_is_what_its_command_prints() -> None:
+    page = (ROOT / "docs" / "cost.md").read_text()
+    assert f"```\n{cost.forecast(cost.parsed(['sum']))}\n```" in page
+    rows = re.findall(r"^\| (\w+) \| .*? \| (.*?) \| (.*?) \| (.*?) \|$", page.partition("| tier (")[2], re.M)
+    assert rows == [
+        (tier.name, f"{tier.executions:,}" if tier.executions else "custom", tier.steps_at_once, tier.longest_sleep)
+        for tier in tiers.TIERS
+    ]
 
 
 def test_every_exercise_has_an_answer_that_runs_tests_which_exist() -> None:

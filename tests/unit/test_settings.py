@@ -140,6 +140,14 @@ def test_a_missing_or_malformed_database_url_is_refused(url: str, said: str, sta
     assert refusal(start, INNGEST_DEV="1", DATABASE_URL=url).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("METRICS_LISTEN", "9464"), ("METRICS_LISTEN", "127.0.0.1"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318")],
+)
+def test_an_address_that_is_none_is_refused(name: str, value: str, start: Callable[..., Any]) -> None:
+    assert refusal(start, INNGEST_DEV="1", **{name: value}).startswith(f"{name} is ")
+
+
 def test_dev_mode_does_not_start_with_a_key_to_real_money(start: Callable[..., Any]) -> None:
     said = refusal(start, INNGEST_DEV="1", DATABASE_URL=URL, PAYMENTS="stripe", STRIPE_API_KEY="sk_live_s3cr3t")
     assert said.startswith("STRIPE_API_KEY is a live key: ")
@@ -202,3 +210,21 @@ def test_a_new_process_ends_with_that_line_and_no_traceback() -> None:
         assert process.returncode == 1
         assert error.startswith(said)
         assert error.count("\n") == 1
+
+
+def test_what_no_setting_asks_for_is_not_imported() -> None:
+    """The SDKs import the small API of OpenTelemetry by themselves; what counts is its SDK."""
+    program = """
+import os, sys
+import inngest_app
+from telemetry import hooks
+heavy = ["prometheus_client", "genai_prices", "opentelemetry.sdk", "opentelemetry.exporter"]
+print([name for name in heavy if name in sys.modules])
+os.environ["METRICS_TOKEN"] = "s3cr3t"
+hooks.routes()
+print([name for name in heavy if name in sys.modules])
+"""
+    environment = os.environ | {"INNGEST_DEV": "1", "DATABASE_URL": URL}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n['prometheus_client']\n", done.stderr

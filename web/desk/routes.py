@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from refunds import ledger
 from web import Event, Send, limits
-from web.desk import errors, pages, person, queries, rendering
+from web.desk import cost, errors, pages, person, queries, rendering
 from web.desk.pages import NOTE_MAX_CHARS, Desk, Problem, number
 from web.desk.sign_in import SignedOutError, SignIn, Visitor
 from web.desk.tries import TooManyTriesError
@@ -37,6 +37,7 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
     app.add_route("/approvals/decided", partial(pages.decided, desk))
     app.add_route("/approvals/audit", partial(pages.audit, desk))
     app.add_route("/approvals/audit/{entry_id}", partial(pages.audit_entry, desk))
+    app.add_route("/approvals/cost", partial(cost.cost, desk))
     app.add_route("/approvals/needs-a-person", partial(person.needs_a_person, desk))
     app.add_route("/approvals/needs-a-person/{entry_id}/done", partial(mark_done, desk), methods=["POST"])
     app.add_route("/approvals/sign-in", partial(sign_in_page, desk))
@@ -89,6 +90,8 @@ async def _decide(desk: Desk, visitor: Visitor, refund_id: int | None, form: Map
         key=f"desk-{refund_id}-{form.get('nonce', '')}",
     )
     if refusal is not None:
+        # Why stands in the refund's history.
+        logger.warning("A decision on refund %d was refused", refund_id)
         return RedirectResponse(f"/approvals/{refund_id}?said=refused", 303)
     if not await queries.no_longer_waiting([refund_id]):
         # It was the first yes of two, so there is nothing yet to wake the run for.

@@ -1,0 +1,39 @@
+"""What the engine's price is for: each run of a function, and each later try of one of its steps."""
+
+import logging
+
+import db
+from telemetry.current import Run
+from web.limits import within
+
+# How long a call may wait until its row is written.
+WRITE_SECONDS = 3
+logger = logging.getLogger("customer-support")
+
+
+async def keep(run: Run, *, done: int, asked_for: str) -> None:
+    """Write a row if this call is a new execution, and never fail.
+
+    `done` is how many steps of the run are remembered. `asked_for` is the step that the engine wants, of several that
+    run side by side. A try that never reached the app is not counted, nor is a call that was repeated counted twice.
+    """
+    keys: list[tuple[str, int]] = []
+    if done == 0:
+        keys.append((run.run_id, 0))
+    if run.attempt:
+        keys.append((f"{run.run_id}:{done}:{asked_for}:{run.attempt}", run.attempt))
+    try:
+        for key, attempt in keys:
+            await within(WRITE_SECONDS, _write(key, run, attempt))
+    except Exception as error:
+        logger.warning("An execution of run %s was not counted: %s", run.run_id, type(error).__name__)
+
+
+async def _write(key: str, run: Run, attempt: int) -> None:
+    await db.fetch(
+        "insert into executions (key, function_id, run_id, attempt) values ($1, $2, $3, $4) on conflict do nothing",
+        key,
+        run.function_id,
+        run.run_id,
+        attempt,
+    )

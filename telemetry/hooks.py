@@ -1,0 +1,43 @@
+"""What `inngest_app.py` calls. What no setting asks for is not imported."""
+
+from typing import Any
+
+import fastapi
+
+import settings
+from telemetry import logs, usage
+from telemetry.middleware import Observer, observing
+
+
+def middleware() -> list[Any]:
+    """The client's middleware. From now on calls to the model are counted, and in production the log is JSON."""
+    usage.install()
+    if not settings.dev_mode():
+        logs.install()
+    observers: list[Observer] = []
+    if metrics_are_on():
+        from telemetry import metrics
+
+        usage.listeners["metrics"] = metrics.count_call
+        observers.append(metrics.Counted())
+    if settings.otlp_endpoint() is not None:
+        from telemetry import traces
+
+        tracing = traces.install()
+        usage.listeners["traces"] = tracing.count_call
+        observers.append(tracing)
+    return [observing(observers)]
+
+
+def routes() -> fastapi.APIRouter:
+    """`GET /metrics`, if a setting asks for it."""
+    if metrics_are_on():
+        from telemetry import metrics
+
+        return metrics.routes()
+    return fastapi.APIRouter()
+
+
+def metrics_are_on() -> bool:
+    """Whether anybody may read /metrics."""
+    return settings.metrics_token() is not None or settings.metrics_address() is not None

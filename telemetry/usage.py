@@ -1,0 +1,172 @@
+"""What every call to a model used, as a row of `model_calls`, whatever became of the step that made it.
+
+The worker does not know that it is counted. Its `run_config` is replaced from outside by one whose provider hands out
+models that are counted; that function is a piece of its own so that others can wrap it.
+"""
+
+import copy
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from agents import ModelResponse, RunConfig
+from agents.models.interface import Model, ModelProvider
+
+import db
+import settings
+import worker
+from telemetry.current import Run, current
+from telemetry.routing import Router
+from web.limits import within
+
+# How long the reply of a model may wait until its row is written. Without the row the email is answered all the same.
+WRITE_SECONDS = 3
+# Who else wants to hear of each call, by name.
+listeners: dict[str, Callable[["Call"], None]] = {}
+logger = logging.getLogger("customer-support")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to a model. Tokens from and to the cache are a part of the input, reasoning is a part of the output."""
+
+    model: str
+    api: str | None
+    seconds: float
+    request_id: str | None = None
+    response_id: str | None = None
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    error: str | None = None
+
+
+class CountedModels(ModelProvider):
+    """Another provider's models, each call of which is counted for the run it is made in."""
+
+    def __init__(self, provider: ModelProvider) -> None:
+        self.provider = provider
+
+    def get_model(self, model_name: str | None) -> Model:
+        """The provider's model. Every answer and every failure passes through here."""
+        # A copy, because some providers hand out the same object again: it would be counted twice.
+        model = copy.copy(self.provider.get_model(model_name))
+        ask = model.get_response
+
+        async def get_response(*arguments: Any, **options: Any) -> ModelResponse:
+            began = time.monotonic()
+            try:
+                response = await ask(*arguments, **options)
+            except BaseException as error:
+                await keep(failed(error, model, time.monotonic() - began))
+                raise
+            await keep(answered(response, model, time.monotonic() - began))
+            return response
+
+        model.get_response = get_response  # type: ignore[method-assign]
+        return model
+
+
+def install() -> None:
+    """Count the worker's calls from now on, and route them if a setting says so. A second time changes nothing."""
+    configured: Callable[[], RunConfig] = worker.run_config
+    if getattr(configured, "counts", False):
+        return
+
+    @functools.wraps(configured)
+    def run_config() -> RunConfig:
+        config = configured()
+        config.model_provider = CountedModels(config.model_provider)
+        easy = settings.model_easy()
+        if easy is not None:
+            config.model_provider = Router(config.model_provider, easy)
+        if settings.otlp_endpoint() is not None:
+            # The spans go to the bridge of telemetry/traces.py. To OpenAI they go only with AGENT_TRACING.
+            config.tracing_disabled = False
+        return config
+
+    run_config.counts = True  # type: ignore[attr-defined]
+    worker.run_config = run_config
+
+
+def answered(response: ModelResponse, model: Model, seconds: float) -> Call:
+    """The call behind an answer."""
+    usage = response.usage
+    # Some providers report more of a part than of the whole, and the table refuses that.
+    cached = min(usage.input_tokens_details.cached_tokens or 0, usage.input_tokens)
+    written = min(usage.input_tokens_details.cache_write_tokens or 0, usage.input_tokens - cached)
+    return Call(
+        model=_name(model),
+        api=_api(model),
+        seconds=seconds,
+        request_id=response.request_id,
+        response_id=response.response_id,
+        input_tokens=usage.input_tokens,
+        cached_tokens=cached,
+        written_tokens=written,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=min(usage.output_tokens_details.reasoning_tokens or 0, usage.output_tokens),
+    )
+
+
+def failed(error: BaseException, model: Model, seconds: float) -> Call:
+    """The call behind a failure. Its tokens are not known; that it was made is."""
+    request_id = getattr(error, "request_id", None)
+    return Call(_name(model), _api(model), seconds, request_id=request_id, error=type(error).__name__)
+
+
+async def keep(call: Call) -> None:
+    """Write the call's row, and never fail: an answer that was paid for is worth more than its row.
+
+    A call outside any run, such as a developer's own, belongs to no email and is not kept.
+    """
+    run = current.get()
+    if run is None:
+        return
+    try:
+        for tell in listeners.values():
+            tell(call)
+        await within(WRITE_SECONDS, _write(run, call))
+    except Exception as error:
+        tokens = f"{call.input_tokens} tokens read, {call.output_tokens} written"
+        logger.error("The usage of run %s was not kept (%s): %s", run.run_id, tokens, type(error).__name__)
+
+
+async def _write(run: Run, call: Call) -> None:
+    # Within a run, because there are servers whose ids repeat after some hundred calls.
+    ids = f"{call.request_id or ''}:{call.response_id or ''}"
+    await db.fetch(
+        "insert into model_calls (key, run_id, event_id, model, api, request_id, response_id, input_tokens,"
+        " cached_tokens, written_tokens, output_tokens, reasoning_tokens, error, seconds)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (key) do nothing",
+        f"{run.run_id}:{ids if ids != ':' else uuid4()}",
+        run.run_id,
+        run.event_id,
+        call.model,
+        call.api,
+        call.request_id,
+        call.response_id,
+        call.input_tokens,
+        call.cached_tokens,
+        call.written_tokens,
+        call.output_tokens,
+        call.reasoning_tokens,
+        call.error,
+        call.seconds,
+    )
+
+
+def _name(model: Model) -> str:
+    return str(getattr(model, "model", None) or type(model).__name__)
+
+
+def _api(model: Model) -> str | None:
+    """The address of the API that answers; None for a model that is reached in another way."""
+    client = getattr(model, "_client", None)
+    return str(client.base_url) if client is not None else None

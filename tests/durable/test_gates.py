@@ -100,6 +100,13 @@ def all_holds(report: Report) -> bool:
     return [finding.gate for finding in report.findings if finding.passed is None] == ["D1"]
 
 
+async def alone(worker: str, **options: Any) -> Report:
+    """What D0 finds, which needs no engine."""
+    report = Report(io.StringIO())
+    await run(["d0"], build_at("http://127.0.0.1:1", worker, **options), report)
+    return report
+
+
 async def test_a_right_build_with_names_of_its_own_passes_every_gate(database: None) -> None:
     report = await report_of(RIGHT.app(), *NERVES, beyond=True)
     assert all_holds(report)
@@ -107,10 +114,11 @@ async def test_a_right_build_with_names_of_its_own_passes_every_gate(database: N
 
 
 async def test_the_reference_passes_every_gate(database: None) -> None:
-    worker = "python worker.py"
-    assert all_holds(
-        await report_of(inngest_app.app, "d0", *NERVES, app_id="customer-support", worker=worker, beyond=True)
-    )
+    assert all_holds(await report_of(inngest_app.app, *NERVES, app_id="customer-support", beyond=True))
+
+
+async def test_the_references_worker_passes_d0(database: None) -> None:
+    assert (await alone("python worker.py", beyond=True)).failed == []
 
 
 @pytest.fixture
@@ -134,7 +142,8 @@ async def plain_store(empty: None) -> AsyncIterator[None]:
 
 
 async def test_the_courses_own_plain_build_passes_and_hears_what_would_be_better(plain_store: None) -> None:
-    report = await report_of(plain.app(), "d0", *NERVES, app_id="customer-support", worker=PLAIN)
+    await plain_database.seed()
+    report = await report_of(plain.app(), *NERVES, app_id="customer-support")
     assert all_holds(report)
     (hint,) = [finding.advice for finding in report.findings if finding.advice]
     assert "breaks out" in hint.cause
@@ -148,7 +157,7 @@ async def shop(empty: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_package_on_sqlalchemy_with_names_of_its_own_passes_every_gate(shop: None) -> None:
-    report = await report_of(shop_durable.app(), "d0", *NERVES, app_id="shop", worker=SHOP)
+    report = await report_of(shop_durable.app(), *NERVES, app_id="shop")
     assert all_holds(report)
     assert [finding for finding in report.findings if finding.advice] == []
 
@@ -203,17 +212,21 @@ async def test_what_a_step_keeps_in_memory_is_gone_with_the_process(
     assert "in the process's memory" in failed.advice.cause
 
 
+async def test_the_courses_own_plain_worker_passes_d0(plain_store: None) -> None:
+    assert (await alone(PLAIN)).failed == []
+
+
+async def test_the_worker_of_a_package_passes_d0(shop: None) -> None:
+    assert (await alone(SHOP)).failed == []
+
+
 async def test_a_store_that_lacks_something_is_a_finding_and_can_be_told(plain_store: None) -> None:
     connections = await plain_database.pool()
     await connections.execute("alter table audit_log rename column customer_id to about")
-    report = Report(io.StringIO())
-    await run(["d0"], build_at("http://127.0.0.1:1", "true"), report)
-    assert any("says which customer" in finding.seen for finding in report.failed)
+    assert any("says which customer" in finding.seen for finding in (await alone("true")).failed)
     await plain_database.seed()
-    report = Report(io.StringIO())
-    told = build_at("http://127.0.0.1:1", "true", audit="audit_log(about, action)", beyond=True)
-    await run(["d0"], told, report)
-    seen = [finding.seen for finding in report.failed]
+    told = await alone("true", audit="audit_log(about, action)", beyond=True)
+    seen = [finding.seen for finding in told.failed]
     assert seen[:2] == ["nothing", "it does not say that it paused; nothing"]
     # An error of another kind is no proof that the table takes an action.
     assert seen[2].startswith("UndefinedColumnError")
@@ -223,9 +236,7 @@ async def test_a_store_that_lacks_something_is_a_finding_and_can_be_told(plain_s
     ("fault", "words"), [("pays_at_once", "does not need approval"), ("no_tools", "promises a refund in words")]
 )
 async def test_a_worker_that_does_not_pause_is_found_without_an_engine(fault: str, words: str, database: None) -> None:
-    report = Report(io.StringIO())
-    await run(["d0"], build_at("http://127.0.0.1:1", f"python -m tests.wrong_builds.{fault}"), report)
-    (finding,) = report.failed
+    (finding,) = (await alone(f"python -m tests.wrong_builds.{fault}")).failed
     assert finding.advice is not None
     assert words in finding.advice.cause
 

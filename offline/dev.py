@@ -1,4 +1,4 @@
-"""Runs Postgres, the stand-in engine, the app and the shelf until Ctrl-C. A changed file restarts app and shelf."""
+"""Runs Postgres, the stand-in engine, the app and the shelf until Ctrl-C. A changed file starts its part anew."""
 
 import argparse
 import asyncio
@@ -20,8 +20,10 @@ from refunds import ledger
 
 APP_PORT, SHELF_PORT = 8000, 8001
 LOOK_SECONDS = 0.5
-# A change in one of these files restarts app and shelf. Looking at every file would take long: .venv has thousands.
 ROOMS = ["concepts/**/*.py", "outbound/**/*.py", "refunds/**/*.py", "steps/**/*.py", "web/**/*.py"]
+SHELF = ROOT / "concepts"
+# A change in one of these files restarts app and shelf, in SHELF the shelf alone. Looking at every file would take
+# long: .venv has thousands.
 WATCHED = [".env", "*.py", "offline/*.py", *ROOMS]
 # The learner's own values of these are not used, because the stack sets them or must not have them.
 OURS = {"DATABASE_URL", "INNGEST_DEV", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", *INHERITED}
@@ -87,16 +89,23 @@ async def _run(options: argparse.Namespace) -> None:
         while stack.engine and stack.engine.running:
             await asyncio.sleep(LOOK_SECONDS)
             if (now := _versions()) != before:
-                print(f"A file has changed: the app {'and the shelf start' if shelf else 'starts'} anew.", flush=True)
+                changed = {path for path, _ in now.items() ^ before.items()}
                 before, stack.settings = now, own_settings()
-                try:
-                    await stack.restart_app()
-                except StackError as error:
-                    print(f"{error}\nThe next change starts it again.", flush=True)
+                if not shelf or not all(path.is_relative_to(SHELF) for path in changed):
+                    await _start_app_anew(stack)
                 if shelf:
+                    print("A file has changed: the shelf starts anew.", flush=True)
                     stack.processes.stop(shelf)
                     shelf = await _serve_shelf(stack, options.shelf_port)
         raise StackError("The engine has ended; what it said is above.")
+
+
+async def _start_app_anew(stack: Stack) -> None:
+    print("A file has changed: the app starts anew.", flush=True)
+    try:
+        await stack.restart_app()
+    except StackError as error:
+        print(f"{error}\nThe next change starts it again.", flush=True)
 
 
 async def _serve_shelf(stack: Stack, port: int) -> Process:

@@ -145,7 +145,7 @@ class NoFilesLeft:
     """An event loop's exception handler. It leaves out most of what asyncio says of connections that it cannot accept.
 
     When a process has no file left to open, asyncio fails to accept 2,048 times a second, each with a traceback in the
-    log (seen in Python 3.11 to 3.13). Those who were connected before then had no answer for ten seconds.
+    log (seen in Python 3.11). Those who were connected before then had no answer for ten seconds.
     """
 
     def __init__(self) -> None:

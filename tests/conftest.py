@@ -5,6 +5,7 @@ import functools
 import gc
 import inspect
 import os
+import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 
 from offline.processes import free_port
 
+# Begun in the background of a script, tests ignore Ctrl-C, and so would the programs that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # While a million objects are imported that stay, looking among them for garbage would take a quarter of the time.
 gc.disable()
 pytest_plugins = ["offline.pytest_plugin", "pytester"]

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import pickle
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -16,8 +15,6 @@ from tests.e2e.programs import processes_of
 from tests.e2e.stage import Misfortune, Stage, Story, Telling
 from tests.ledger import forget_everything
 
-# Begun in the background of a script, tests ignore Ctrl-C, and so would the programs that they start and interrupt.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 Tell: TypeAlias = Callable[[Story, Misfortune], Awaitable[Telling]]
 UNDISTURBED = Misfortune()
 # The retries of the official server take real time.

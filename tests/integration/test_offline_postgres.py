@@ -206,7 +206,11 @@ def test_however_the_owner_ends_nothing_is_left(end: str | signal.Signals, tmp_p
         assert psutil.pid_exists(int(server_pid))
         if isinstance(end, signal.Signals):
             owner.send_signal(end)
-        owner.wait(LONG)
+        try:
+            owner.wait(LONG)
+        finally:
+            # Leaving the context waits for it without an end.
+            owner.kill()
     assert_nothing_is_left(int(server_pid), int(keeper_pid), Path(folder))
     assert list(tmp_path.iterdir()) == []
 

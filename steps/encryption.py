@@ -51,11 +51,12 @@ class PrivateEvents(EncryptionMiddleware):
     def _with_its_cause(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The data of an event about a failed run, with the event that began the run as it was sent."""
         cause = data["event"]
+        sent = cause.get("data") or {}
         try:
-            read = _moved_back(self._decrypt_event_data(cause["data"]))
+            read = _moved_back(self._decrypt_event_data(sent))
         except Exception:
             # The lost key is why the run failed. A person has to hear of it all the same.
-            read = {name: value for name, value in cause["data"].items() if name != FIELD} | {"email_text": UNREADABLE}
+            read = {name: value for name, value in sent.items() if name != FIELD} | {"email_text": UNREADABLE}
         return {**data, "event": {**cause, "data": read}}
 
 

@@ -1,9 +1,34 @@
 """Which run the present code belongs to, for whatever is counted, logged or traced below it."""
 
+import asyncio
 import hashlib
+from collections.abc import Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+
+class Writes:
+    """Rows that are written beside the work of one call, one after the other, and are there before it is answered."""
+
+    def __init__(self) -> None:
+        self._last: asyncio.Task[None] | None = None
+
+    def add(self, write: Coroutine[Any, Any, None]) -> None:
+        """Begin a write, which must not raise, as soon as those before it are done."""
+        before = self._last
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await write
+
+        self._last = asyncio.create_task(in_turn())
+
+    async def done(self) -> None:
+        """Wait until all is written."""
+        if self._last is not None:
+            await asyncio.wait({self._last})
 
 
 @dataclass(frozen=True)
@@ -19,6 +44,7 @@ class Run:
     attempt: int
     request_id: str | None
     story: str = ""
+    writes: Writes = field(default_factory=Writes, compare=False, repr=False)
 
     @property
     def trace_id(self) -> str:

@@ -6,25 +6,26 @@ import db
 from telemetry.current import Run
 from web.limits import within
 
-# How long a call may wait until its row is written.
+# How long a row may take. Without it the step runs all the same.
 WRITE_SECONDS = 3
 logger = logging.getLogger("customer-support")
 
 
-async def keep(run: Run, *, done: int, asked_for: str) -> None:
-    """Write a row if this call is a new execution, and never fail.
+def keep(run: Run, *, done: int, asked_for: str) -> None:
+    """Have a row written, while the work goes on, if this call is a new execution. It never fails.
 
     `done` is how many steps of the run are remembered. `asked_for` is the step that the engine wants, of several that
     run side by side. A try that never reached the app is not counted, nor is a call that was repeated counted twice.
     """
-    keys: list[tuple[str, int]] = []
     if done == 0:
-        keys.append((run.run_id, 0))
+        run.writes.add(_keep(run.run_id, run, 0))
     if run.attempt:
-        keys.append((f"{run.run_id}:{done}:{asked_for}:{run.attempt}", run.attempt))
+        run.writes.add(_keep(f"{run.run_id}:{done}:{asked_for}:{run.attempt}", run, run.attempt))
+
+
+async def _keep(key: str, run: Run, attempt: int) -> None:
     try:
-        for key, attempt in keys:
-            await within(WRITE_SECONDS, _write(key, run, attempt))
+        await within(WRITE_SECONDS, _write(key, run, attempt))
     except Exception as error:
         logger.warning("An execution of run %s was not counted: %s", run.run_id, type(error).__name__)
 

@@ -72,7 +72,7 @@ class Telemetry(inngest.Middleware):
         current.set(run)
         self._notice_steps(ctx.step)
         asked_for = getattr(self._request, "query_params", {}).get("stepId", "step")
-        await executions.keep(run, done=steps.size, asked_for=asked_for)
+        executions.keep(run, done=steps.size, asked_for=asked_for)
         headers = getattr(self._request, "headers", {})
         self._tell(lambda observer: observer.began(run, self._event, headers))
 
@@ -90,6 +90,7 @@ class Telemetry(inngest.Middleware):
         run = self._run
         if run is not None:
             self._tell(lambda observer: observer.ended(run, self._event, self._end))
+            await run.writes.done()
 
     async def before_send_events(self, events: list[inngest.Event]) -> None:
         """Tell which events are sent."""

@@ -38,7 +38,7 @@ DELAY_MILLISECONDS = 500
 EMAIL = "handle-customer-email"
 ENDS_AN_EMAIL = {EMAIL, "record-failed-email"}
 # The module, the function and the name of its spans.
-WRAPPED = ((db, "_transaction", "database"), (mail, "reply", "mail"), (chat, "post", "chat"))
+WRAPPED = ((db, "_once", "database"), (mail, "reply", "mail"), (chat, "post", "chat"))
 # The kinds of spans of the Agents SDK that are taken over; it has more, about the sandbox for one.
 AGENT_SPANS = {"agent": "agent", "turn": "turn", "function": "tool"}
 _wanted: ContextVar[tuple[int, int] | None] = ContextVar("the ids of the next span", default=None)

@@ -23,7 +23,7 @@ from telemetry.current import Run, current
 from telemetry.routing import Router
 from web.limits import within
 
-# How long the reply of a model may wait until its row is written. Without the row the email is answered all the same.
+# How long a row may take. Without it the email is answered all the same.
 WRITE_SECONDS = 3
 # Who else wants to hear of each call, by name.
 listeners: dict[str, Callable[["Call"], None]] = {}
@@ -64,9 +64,9 @@ class CountedModels(ModelProvider):
             try:
                 response = await ask(*arguments, **options)
             except BaseException as error:
-                await keep(failed(error, model, time.monotonic() - began))
+                keep(failed(error, model, time.monotonic() - began))
                 raise
-            await keep(answered(response, model, time.monotonic() - began))
+            keep(answered(response, model, time.monotonic() - began))
             return response
 
         model.get_response = get_response  # type: ignore[method-assign]
@@ -81,7 +81,8 @@ def install() -> None:
 
     @functools.wraps(configured)
     def run_config() -> RunConfig:
-        config = configured()
+        # A copy, because the worker makes one for all runs.
+        config = copy.copy(configured())
         config.model_provider = CountedModels(config.model_provider)
         easy = settings.model_easy()
         if easy is not None:
@@ -121,17 +122,24 @@ def failed(error: BaseException, model: Model, seconds: float) -> Call:
     return Call(_name(model), _api(model), seconds, request_id=request_id, error=type(error).__name__)
 
 
-async def keep(call: Call) -> None:
-    """Write the call's row, and never fail: an answer that was paid for is worth more than its row.
+def keep(call: Call) -> None:
+    """Have the call's row written while the work goes on, and never fail: the answer is worth more than its row.
 
     A call outside any run, such as a developer's own, belongs to no email and is not kept.
     """
     run = current.get()
     if run is None:
         return
-    try:
-        for tell in listeners.values():
+    for tell in listeners.values():
+        try:
             tell(call)
+        except Exception:
+            logger.exception("Telemetry failed, and the run goes on")
+    run.writes.add(_keep(run, call))
+
+
+async def _keep(run: Run, call: Call) -> None:
+    try:
         await within(WRITE_SECONDS, _write(run, call))
     except Exception as error:
         tokens = f"{call.input_tokens} tokens read, {call.output_tokens} written"

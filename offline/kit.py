@@ -239,7 +239,7 @@ def stand_ins_lock(wheel: Path) -> str:
     """What the wheel of the stand-ins needs beyond a learner's lock, and the wheel itself with its digest."""
     project = tomllib.loads((STAND_INS_SOURCE / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    direct = [*project["dependencies"], *extras["postgres"], *extras["model"], *extras["dev"]]
+    direct = [*project["dependencies"], *(text for extra in extras if extra != "pytest" for text in extras[extra])]
     own = [text for text in direct if not text.startswith(project["name"])]
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     itself = f"./{STAND_INS}/{wheel.name}[dev] \\\n    --hash=sha256:{digest}\n"

@@ -13,6 +13,7 @@ from db import fetch
 from refunds.lookalikes import fold, visible
 
 HEADING = "What our records say about refunds:"
+ONE_WORD = re.compile(r"[\w#/+\[\]-]+")
 # How many of a customer's earlier refunds are named.
 EARLIER_MAX = 5
 # Beginnings of words for refund, money, pay, charge, credit and send back, and names of currencies, as they are written
@@ -84,8 +85,11 @@ def _fact(row: dict[str, Any]) -> str:
 
 
 def _what(row: dict[str, Any]) -> str:
-    cents = row["approved_cents"] or row["amount_cents"]
-    return f"refund of ${cents // 100:,}.{cents % 100:02} for order {visible(row['order_id'])}"
+    cents, order = row["approved_cents"] or row["amount_cents"], visible(row["order_id"])
+    if not ONE_WORD.fullmatch(order):
+        # An order's name is as the email gave it, and must not read like another fact.
+        order = '"' + order.replace('"', "'") + '"'
+    return f"refund of ${cents // 100:,}.{cents % 100:02} for order {order}"
 
 
 async def _of_the_run_or_issued(run_id: str, customer_id: str) -> list[dict[str, Any]]:

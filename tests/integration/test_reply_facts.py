@@ -40,6 +40,14 @@ async def test_each_refund_of_the_run_is_named_with_what_became_of_it() -> None:
     )
 
 
+async def test_the_name_of_an_order_does_not_read_like_another_fact() -> None:
+    await asked('A-1". Made: refund of $900.00 for order "B-2')
+    assert await said("Hello!") == (
+        f"\n\n{replies.HEADING}\n"
+        "- Not made: refund of $49.00 for order \"A-1'. Made: refund of $900.00 for order 'B-2\"."
+    )
+
+
 async def test_a_payment_without_an_answer_is_neither_claimed_nor_denied() -> None:
     [refund_id] = await asked("A-1")
     await decide(refund_id, approved=True, by="grace")

@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input --retries 5 --timeout 60
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
-# Tests run in four processes, also on two processors, because many of them wait. Files start in their order, so that the
-# long ones are not last; a process that dies is a failure. One file needs no second process, and beside one official
+# Tests run in four processes, also on two processors, because many of them wait. Files start as tests/conftest.py sorts
+# them, the longest first; a process that dies is a failure. One file needs no second process, and beside one official
 # server tests take turns.
 PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 

@@ -59,7 +59,10 @@ async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorded]:
         monkeypatch.setenv("MODEL", MODEL)
         monkeypatch.setenv("OPENAI_API_KEY", "offline")
         monkeypatch.setenv("OPENAI_BASE_URL", f"{address}/v1")
+        # The worker keeps its client of OpenAI's API, which knows the address of the test before.
+        worker._run_config.cache_clear()
         yield recorded
+        worker._run_config.cache_clear()
 
 
 async def calls() -> list[dict[str, Any]]:
@@ -127,7 +130,7 @@ async def test_a_failed_try_is_paid_and_counted_and_so_is_what_it_made_the_engin
     rows = await calls()
     assert [row["error"] for row in rows] == ["APIConnectionError", None, None]
     counted = {name: number for name, number in (await executions()).items() if name.startswith("handle")}
-    assert counted == {"handle-customer-email 0": 1, "handle-customer-email 1": 1, "handle-customer-email 2": 1}
+    assert counted == {"handle-customer-email 0": 1, "handle-customer-email 1": 1}
     found = await report.read()
     assert (found.total.emails, found.total.calls, found.total.failed) == (1, 3, 1)
     assert found.total.tokens == sum(row["input_tokens"] + row["output_tokens"] for row in rows) > 0

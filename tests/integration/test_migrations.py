@@ -79,8 +79,10 @@ async def test_an_empty_database_gets_every_table_and_the_five_customers(empty: 
     assert await tables() == [
         "audit_log",
         "customers",
+        "executions",
         "first_approvals",
         "inbox",
+        "model_calls",
         "needs_person",
         "refund_history",
         "refunds",

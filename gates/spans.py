@@ -73,6 +73,7 @@ def steps_of(spans: Iterable[Span]) -> list[Step]:
         Step(same[0]["name"], same[0]["stepOp"], _executed(list(_attempts(same))), _output(same))
         for same in by_id.values()
     ]
+    # A step that was planned during a sleep began after it.
     return sorted(steps, key=lambda step: step.attempts[0].started)
 
 

@@ -282,6 +282,8 @@ def test_a_span_that_was_planned_while_the_run_slept_is_no_attempt() -> None:
     slept = {"name": "a", "stepId": "0", "stepOp": "SLEEP", "status": "WAITING", "startedAt": "2026-11-20T20:00:01Z"}
     sleep, step = steps_of([planned, slept, done])
     assert sleep.name == "a"
+    (same,) = steps_of([planned | {"status": "COMPLETED", "endedAt": "2026-11-20T20:00:16Z"}, done])
+    assert same.attempts == step.attempts
     assert [(attempt.number, attempt.status) for attempt in step.attempts] == [(1, "COMPLETED")]
     assert step.output == {"data": "bye"}
     assert [attempt.status for attempt in steps_of([planned])[0].attempts] == ["RUNNING"]

@@ -70,21 +70,11 @@ def steps_of(spans: Iterable[Span]) -> list[Step]:
         if span.get("stepId"):
             by_id.setdefault(span["stepId"], []).append(span)
     steps = [
-        Step(same[0]["name"], same[0]["stepOp"], _executed(list(_attempts(_without_plans(same)))), _output(same))
+        Step(same[0]["name"], same[0]["stepOp"], _executed(list(_attempts(same))), _output(same))
         for same in by_id.values()
     ]
     # A step that was planned during a sleep began after it.
     return sorted(steps, key=lambda step: step.attempts[0].started)
-
-
-def _without_plans(spans: list[Span]) -> list[Span]:
-    """Without a span that lasts from the plan, made before a sleep, to the end: real attempts do not overlap."""
-
-    def is_plan(span: Span) -> bool:
-        ends = time(span["endedAt"]) if span.get("endedAt") else time(span["startedAt"])
-        return any(time(span["startedAt"]) + TOGETHER <= time(other["startedAt"]) < ends for other in spans)
-
-    return [span for span in spans if not is_plan(span)]
 
 
 def _executed(attempts: list[Attempt]) -> list[Attempt]:

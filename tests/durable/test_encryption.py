@@ -173,7 +173,7 @@ def test_the_app_encrypts_when_the_variable_says_so(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ENCRYPTION_KEY", "")
     assert settings.encryption_keys() == []
     # This process was started without a key.
-    assert inngest_app.client.middleware == []
+    without = len(inngest_app.client.middleware)
     program = "import inngest_app; print(len(inngest_app.client.middleware))"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -184,4 +184,4 @@ def test_the_app_encrypts_when_the_variable_says_so(monkeypatch: pytest.MonkeyPa
         check=True,
         timeout=60,
     )
-    assert done.stdout == "1\n"
+    assert int(done.stdout) == without + 1

@@ -8,6 +8,8 @@ import db
 from refunds.lookalikes import alike
 
 RECENT = timedelta(days=30)
+# Selected with a refund, it lets the decisions and payments of its customer take turns until the transaction ends.
+LOCK = "pg_advisory_xact_lock(hashtextextended(customer_id, 0))"
 APPROVED_MAX, WAITING_MAX = 200, 50
 # From this amount on a refund is said to be unusual, which is all that happens.
 UNUSUAL_CENTS = 50_000
@@ -20,11 +22,6 @@ class Sums(TypedDict):
     email_count: int
     customer_cents: int
     recent_cents: int
-
-
-async def lock(connection: db.Connection, customer_id: str) -> None:
-    """Let the decisions and payments of one customer take turns until the transaction ends."""
-    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", customer_id)
 
 
 async def refunds_of(connection: db.Connection, customer_ids: Iterable[str]) -> list[dict[str, Any]]:

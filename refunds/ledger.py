@@ -56,10 +56,10 @@ async def first_approvals(
 
     One that was given before another refund was paid, or approved for a similar order, does not count.
     """
-    found = await connection.fetch(
-        "select * from first_approvals where refund_id = any($1)", [row["id"] for row in rows]
-    )
-    now = {row["id"]: shown(row, refunds) for row in rows}
+    now = {row["id"]: shown(row, refunds) for row in rows if needs_two(row)}
+    if not now:
+        return {}
+    found = await connection.fetch("select * from first_approvals where refund_id = any($1)", list(now))
     return {first["refund_id"]: dict(first) for first in found if first["shown"] == now[first["refund_id"]]}
 
 
@@ -113,7 +113,7 @@ async def decide(
     by, note, key = clean([by, note, key])
 
     async def work(connection: Connection) -> str | None:
-        row, refunds = await _locked(connection, refund_id)
+        row, refunds = await _locked(connection, refund_id, key)
         if row is None:
             await _remember(connection, None, "decision refused", by, NO_SUCH_REFUND)
             return NO_SUCH_REFUND
@@ -160,12 +160,21 @@ async def _record(
         await _remember(connection, refund_id, "to be paid as well", by, f"it looks like {beside.in_words(other)}")
 
 
-async def _locked(connection: Connection, refund_id: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The refund and the customer's others, none of which is decided or paid before this transaction ends."""
-    customer_id = await connection.fetchval("select customer_id from refunds where id = $1", refund_id)
+async def _locked(
+    connection: Connection, refund_id: int, key: str
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The refund and the customer's others, none of which is decided or paid before this transaction ends.
+
+    Two deliveries of the decision `key` take turns too.
+    """
+    customer_id = await connection.fetchval(
+        f"select customer_id, {beside.LOCK}, pg_advisory_xact_lock(hashtextextended($2, 1))"  # noqa: S608
+        " from refunds where id = $1",
+        refund_id,
+        key,
+    )
     if customer_id is None:
         return None, []
-    await beside.lock(connection, customer_id)
     row = await connection.fetchrow(
         "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
     )
@@ -188,8 +197,6 @@ def _as_decided(row: dict[str, Any]) -> list[Any]:
 
 async def _refusal(connection: Connection, row: dict[str, Any], key: str) -> str | None:
     """Why nobody can decide on the refund any more, or not with this key; None if somebody can."""
-    # Two deliveries of one key at once take turns.
-    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 1))", key)
     if row["decision"] is not None:
         return f"it was already {row['decision']} by {row['decided_by']}"
     if row["status"] != "pending":

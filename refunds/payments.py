@@ -48,8 +48,8 @@ async def _begin(
     connection: Connection, run_id: str, call_id: str, facts: list[Any]
 ) -> dict[str, Any] | asyncpg.Record:
     """Mark the payment as begun and return the row as it was before; or return what the agent is told instead."""
-    customer_id, order_id, _, _ = facts
-    await beside.lock(connection, customer_id)
+    _, order_id, _, _ = facts
+    await connection.execute(f"select {beside.LOCK} from refunds where run_id = $1 and call_id = $2", run_id, call_id)  # noqa: S608
     row = await connection.fetchrow(
         "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
     )
@@ -66,7 +66,7 @@ async def _begin(
         return await ledger.block(connection, row, why)
     if row["payment_started_at"] is not None:
         return row
-    unknown = _unknown_to_the_approver(dict(row), await beside.refunds_of(connection, [customer_id]))
+    unknown = _unknown_to_the_approver(dict(row), await beside.refunds_of(connection, [row["customer_id"]]))
     if unknown is not None:
         return await ledger.block(connection, row, f"{beside.in_words(unknown)}, was paid meanwhile and looks the same")
     await connection.execute("update refunds set payment_started_at = now() where id = $1", row["id"])

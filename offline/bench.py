@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import httpx
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +44,19 @@ ACCEPTED = Path(__file__).with_name("bench_accepted.json")
 # A ratio of processor times still varies by this much from run to run.
 TOLERANCE = 1.1
 AT_ONCE, PROCESSES = (1, 10, 100), (1, 2, 4)
+# Refunds as runs leave them that wait for their approval: the rows of the email and of the request.
+WAIT = """
+    with emails as (
+        insert into audit_log (action, key, run_id, customer_id, detail)
+        select 'message_received', 'waits-' || number || ':audit-received', 'waits-' || number,
+               'cust_00' || 1 + number % 5, '{"email_text": "I was charged twice."}'
+        from generate_series(1, $1::int) number returning run_id, customer_id
+    )
+    insert into refunds (run_id, request_id, call_id, customer_id, order_id, amount_cents, reason, digest, expires_at)
+    select run_id, 'event-' || run_id, 'call', customer_id, 'ORDER-' || run_id, 500, 'Charged twice', '',
+           now() + interval '4 hours'
+    from emails
+"""
 
 
 @dataclass
@@ -149,6 +164,16 @@ class Bench:
         await self._until(self._answered, before + number)
         return (self.stack.app.cpu_seconds() - cpu) / number * 1000, late
 
+    async def run(self, function: str) -> None:
+        """Run a function, which waits for nothing, until its end."""
+        since = self.engine.now()
+        await self.engine.invoke(f"customer-support-{function}")
+
+        async def ended() -> int:
+            return len([run for run in await self.engine.runs(since) if run.function == function and run.over])
+
+        await self._until(ended, 1, pause=0.005)
+
     async def _refunds(self, status: str) -> int:
         return len([row for row in await self.records.refunds() if row["status"] == status])
 
@@ -174,6 +199,7 @@ def main() -> int:
     parser.add_argument("--engine", metavar="URL", help="use an official dev server that runs at URL")
     parser.add_argument("--quick", action="store_true", help="a tenth of the load, to see that it works")
     parser.add_argument("--growth", action="store_true", help="1 to 100 emails at once on 1 to 4 app processes instead")
+    parser.add_argument("--waiting", type=int, metavar="REFUNDS", help="what so many refunds that wait cost instead")
     parser.add_argument("--accept", action="store_true", help="write what was measured to the file of accepted figures")
     try:
         asyncio.run(_run(parser.parse_args()))
@@ -199,6 +225,8 @@ async def _run(options: argparse.Namespace) -> None:
         console.print("Measuring ...")
         if options.growth:
             await _growth(console, bench)
+        elif options.waiting:
+            await _waiting(console, bench, options.waiting)
         else:
             measured = await _costs(console, bench, 10 if options.quick else 1)
             if options.accept:
@@ -258,6 +286,31 @@ async def _growth(console: Console, bench: Bench) -> None:
             cpu, late = await bench.together(number)
             table.add_row(str(processes), str(number), f"{cpu:.1f} ms", f"{late:.2f} s")
     console.print("", table, "")
+
+
+async def _waiting(console: Console, bench: Bench, number: int) -> None:
+    """Measure and print what the app costs before and while so many refunds wait."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for heading in ("Refunds that wait", "Memory of the app", "Desk, a page", "resend-wake-ups", "Restart"):
+        table.add_column(heading, justify="right")
+    connection = await asyncpg.connect(bench.stack.postgres.url)
+    for waiting in (0, number):
+        await connection.execute(WAIT, waiting)
+        restart = await _seconds(bench.stack.restart_app())
+        await bench.emails(WARM_UP)
+        desk = [await _seconds(bench.stack.http.get(f"{bench.stack.app_url}/approvals")) for _ in range(5)]
+        cron = await _seconds(bench.run("resend-wake-ups"))
+        megabytes = psutil.Process(bench.stack.app.pid).memory_info().rss / 2**20
+        milliseconds = f"{statistics.median(desk) * 1000:.0f} ms"
+        table.add_row(f"{waiting:,}", f"{megabytes:.0f} MB", milliseconds, f"{cron:.2f} s", f"{restart:.1f} s")
+    await connection.close()
+    console.print("", table, "")
+
+
+async def _seconds(work: Awaitable[object]) -> float:
+    started = time.perf_counter()
+    await work
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ TOO_MANY = Advice(
     "a limit is above the course's 10, 2 and 30 a minute; if what you protect bears more, tell it: --limits 20,2,60",
     "flow_control",
 )
-RATE_LIMIT = Advice("a rate limit drops what is too much, and with it emails: throttle queues", "flow_control")
+RATE_LIMIT = Advice("a rate limit drops what is too much, and with it emails: throttle queues", "surplus")
 NO_THROTTLE = Advice("without a throttle a burst reaches the model's own limit at once", "flow_control")
-DROPPED = Advice("emails are dropped: a rate limit, debounce or singleton where a queue was meant", "flow_control")
+DROPPED = Advice("emails are dropped: a rate limit, debounce or singleton where a queue was meant", "surplus")
 TWICE = Advice("rows are there twice: what stands between steps runs at every call", "memoization")
 WRONG_KEY = Advice("the key is not the customer's: event.data.customer_id", "flow_control")
 

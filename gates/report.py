@@ -22,6 +22,7 @@ SKILLS = {
     "retries": "inngest-steps/references/errors.md",
     "sleep_and_wait": "inngest-steps/SKILL.md",
     "steps": "inngest-steps/SKILL.md",
+    "surplus": "inngest-durable-functions/references/flow-control.md",
     "webhooks": "inngest-events/SKILL.md",
 }
 

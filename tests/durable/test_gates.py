@@ -57,7 +57,7 @@ FAULTS = {
     "waits_for_weeks": ("D5", "concepts/sleep_and_wait.py", "longer than four hours"),
     "no_event_ids": ("D3", "concepts/idempotency.py", "carry no id"),
     "everybody": ("D3", "concepts/fan_out.py", "the tier is not asked for"),
-    "rate_limit": ("D4", "concepts/flow_control.py", "rate limit drops"),
+    "rate_limit": ("D4", "concepts/surplus.py", "rate limit drops"),
     "no_tenant_key": ("D4", "concepts/flow_control.py", "without a key"),
     "anybodys_yes": ("D5", "concepts/human_gate.py", "takes any decision"),
     "no_timeout_branch": ("D5", "concepts/human_gate.py", "no branch for the timeout"),

@@ -45,9 +45,9 @@ async def daily_health_check(ctx: inngest.Context) -> dict[str, int]:
 
 
 @client.create_function(fn_id="weekly-report", trigger=inngest.TriggerCron(cron="0 9 * * 1"), retries=20)
-async def monday_report(ctx: inngest.Context) -> list[dict[str, Any]]:
-    """Every Monday at nine, UTC. It takes its event's time, so that a late or repeated run reports the same weeks."""
-    return await ctx.step.run("read-weeks", weekly_report.read_weeks, ctx.event.ts)
+async def monday_report(ctx: inngest.Context) -> dict[str, Any]:
+    """Every Monday at nine, UTC. It takes its event's time, so that a late or repeated run reports the same week."""
+    return await ctx.step.run("read-week", weekly_report.read_week, ctx.event.ts)
 
 
 async def generate_report(tick: str) -> str:

@@ -13,11 +13,11 @@ import pytest
 
 import db
 from concepts import cron, outside, weekly_report
+from concepts.shelf import client
 from offline.inngest_server import DevServer
 from tests.concepts.killable_shelf import apart, serving
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import OFFICIAL
-from tests.ledger import rewrite
 
 PARIS = ZoneInfo("Europe/Paris")
 MONDAY = 0
@@ -122,6 +122,16 @@ async def test_a_run_of_a_cron_sleeps_like_any_other(monkeypatch: pytest.MonkeyP
         assert turned == ["open", "closed"]
 
 
+async def test_runs_overlap_that_take_longer_than_their_schedule() -> None:
+    @client.create_function(fn_id="slow", trigger=inngest.TriggerCron(cron="*/15 * * * *"))
+    async def slow(ctx: inngest.Context) -> None:
+        await ctx.step.sleep("work", timedelta(minutes=45))
+
+    async with clock_at(next_day(hour=8, minute=59), slow) as engine:
+        await engine.advance(timedelta(minutes=40))
+        assert [str(run.status) for run in engine.runs()] == ["Running"] * 3
+
+
 @pytest.mark.conformance("Events", "A cron's function can be invoked by hand.")
 async def test_a_cron_is_invoked_by_hand_at_any_time(shelf: Shelf) -> None:
     await shelf.invoke("concepts-daily-customer-health-check")
@@ -149,77 +159,45 @@ async def test_a_report_that_cannot_be_sent_is_not_written_again(shelf: Shelf, m
 # The weekly report
 
 
-async def audited(action: str, at: datetime, event_id: str = "", *, times: int = 1) -> None:
-    """Rows of the audit trail as of then."""
-    for number in range(times):
-        key = f"{action}-{at}-{number}-{event_id}"
-        await db.fetch(
-            "insert into audit_log (key, action, run_id, detail, created_at)"
-            " values ($1, $2, $1, jsonb_build_object('event_id', $3::text), $4) returning id",
-            key,
-            action,
-            event_id or key,
-            at,
-        )
-
-
-async def decided(decision: str, at: datetime, after_seconds: float) -> None:
-    """A refund that was decided then."""
-    await rewrite(
-        "insert into refunds (request_id, run_id, call_id, customer_id, order_id, amount_cents, reason, digest, status,"
-        " requested_at, expires_at, decision, decided_by, decided_at, approved_cents)"
-        " values ($1, $1, $1, 'cust_001', $1, 100, 'late', '', $2, $3, $4, $2, 'grace', $4,"
-        " case when $2 = 'approved' then 100 end) returning id",
-        f"{at}-{after_seconds}",
-        decision,
-        at - timedelta(seconds=after_seconds),
+async def audited(action: str, at: datetime, run_id: str = "") -> None:
+    """A row of the audit trail as of then."""
+    await db.fetch(
+        "insert into audit_log (key, action, run_id, created_at) values ($1, $2, $3, $4) returning id",
+        f"{action}-{at}-{run_id}",
+        action,
+        run_id or f"{action}-{at}",
         at,
     )
 
 
-def week(monday: datetime, *counts: int, median: float | None = None, slowest: float | None = None) -> dict[str, Any]:
-    names = ("conversations", "refunds_issued", "refunds_blocked")
-    times = {"approval_seconds_median": median, "approval_seconds_slowest": slowest}
-    return {"week": f"{monday:%Y-%m-%d}"} | dict(zip(names, counts or (0, 0, 0), strict=True)) | times
-
-
-async def some_rows(monday: datetime) -> list[dict[str, Any]]:
-    """Rows around and in the weeks before that Monday; the report they make."""
-    last, second_last, fourth_last, fifth_last = (monday - timedelta(weeks=weeks) for weeks in (1, 2, 4, 5))
-    instant, noon = timedelta(microseconds=1), timedelta(hours=12)
-    await audited("message_received", last, times=3)
-    await audited("message_received", last + noon, "an email")
-    await audited("message_received", last + 2 * noon, "an email")  # the same, its run repeated
-    await audited("refund_issued", monday - instant, times=2)
-    await audited("refund_blocked", last + noon)
-    await audited("message_sent", last + noon, times=5)
-    await audited("message_received", last - instant)
-    await audited("refund_blocked", second_last, times=2)
-    await audited("message_received", monday)
-    await audited("message_received", fourth_last)
-    await audited("message_received", fourth_last - instant)
-    await decided("approved", last, 3600)
-    await decided("approved", last + noon, 60.5)
-    await decided("rejected", last + noon, 600)
-    await decided("expired", last + noon, 14400)
-    await decided("approved", monday - instant, 90)
-    await decided("approved", monday, 7)
-    await decided("approved", second_last + noon, 30)
-    await decided("approved", fifth_last, 5)
-    return [
-        week(fourth_last, 1, 0, 0),
-        week(monday - timedelta(weeks=3)),
-        week(second_last, 1, 0, 2, median=30, slowest=30),
-        week(last, 4, 2, 1, median=345, slowest=3600),
-    ]
+async def some_rows(monday: datetime) -> dict[str, Any]:
+    """Rows around and in the week before that Monday; the report they make."""
+    last, instant = monday - timedelta(weeks=1), timedelta(microseconds=1)
+    for run_id, sent, seconds in (("quick", last, 10), ("slow", monday - instant, 90), ("early", last - instant, 5)):
+        await audited("message_received", sent - timedelta(seconds=seconds), run_id)
+        await audited("message_sent", sent, run_id)
+    await audited("message_received", last)  # not answered yet
+    for action in ("refund_issued", "refund_blocked", "run_failed"):
+        await audited(action, last)
+        await audited(action, last - instant)
+        await audited(action, monday)
+    await audited("refund_issued", monday - instant)
+    return {"week": f"{last:%Y-%m-%d}", "resolved": 2, "average_seconds": 50, "escalations": 1, "refunds_issued": 2}
 
 
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("later", [timedelta(0), timedelta(hours=9), timedelta(days=7, microseconds=-1000)])
-async def test_the_report_counts_the_rows_of_each_of_the_four_weeks_before(later: timedelta) -> None:
+async def test_the_report_counts_the_rows_of_the_whole_week_before(later: timedelta) -> None:
     monday = datetime(2026, 3, 2, tzinfo=UTC)
     report = await some_rows(monday)
-    assert await weekly_report.read_weeks(int((monday + later).timestamp() * 1000)) == report
+    assert await weekly_report.read_week(int((monday + later).timestamp() * 1000)) == report
+
+
+@pytest.mark.usefixtures("database")
+async def test_the_report_of_a_week_without_a_row_is_made_all_the_same() -> None:
+    report = await weekly_report.read_week(int(datetime(2026, 3, 4, tzinfo=UTC).timestamp() * 1000))
+    figures = {"resolved": 0, "average_seconds": None, "escalations": 0, "refunds_issued": 0}
+    assert report == {"week": "2026-02-23"} | figures
 
 
 @pytest.mark.usefixtures("database")

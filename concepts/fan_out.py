@@ -6,7 +6,8 @@ an error, and nobody knows who has been checked.
 
 The idea: one event starts many runs. Each subscriber of the event has its own run with its own retries, and fails
 alone. A parent with a thousand things to do sends a thousand events in one step. Each child's event has an id made of
-stable facts, so that a parent that runs again starts no child again; the day is the caller's, never today's date.
+stable facts, so that a parent that runs again starts no child again; the day is the caller's, never today's date. Runs
+of different functions never wait for each other. Those of one function do, if its concurrency is limited (concept 11).
 
 To hand work to another function, `step.invoke` waits for its result and `step.send_event` does not. Both remember that
 they were done; a bare `client.send` between two steps is repeated at every call of the function.

@@ -17,8 +17,9 @@ only says what it would do until it is given `--yes`:
 What is known beforehand belongs to the function: which event cancels it, and how long it may take to start and to
 finish. A run that takes longer is cancelled; it does not fail and is not retried.
 
-A rerun gets a new run id, so the key of a payment is made of the order and never of the run. A failed batch is not
-rerun, because the engine would give it only the first of its events (seen in the dev server of November 2026).
+A single run is repeated by its Rerun button, or by sending its event under a new id: under the old one it starts
+nothing (concept 4). A rerun gets a new run id, so the key of a payment is made of the order and never of the run. A
+failed batch is not rerun: the engine would give it only its first event (seen in the dev server of November 2026).
 """
 
 from datetime import timedelta

@@ -8,6 +8,8 @@ the function (`fn`, which is the default), over all functions of the environment
 that name the same key. Such a key is usually a constant, as "'model'" is here. A function may have two limits.
 """
 
+from typing import Any
+
 import inngest
 
 from concepts import outside
@@ -15,6 +17,13 @@ from concepts.shelf import client
 
 # Four calls of the model at once, in all functions that name this limit.
 MODEL = inngest.Concurrency(limit=4, key="'model'", scope="account")
+
+
+async def place_order(order_id: str, user_id: str) -> None:
+    """Send three events in one call, as a shop does when an order is placed. Each has an id made of the order."""
+    data: dict[str, Any] = {"order_id": order_id, "user_id": user_id}
+    names = ("order/placed", "inventory/reserved", "notification/send")
+    await client.send([inngest.Event(name=name, id=f"{name}-{order_id}", data=data) for name in names])
 
 
 @client.create_function(

@@ -10,9 +10,9 @@ signature, makes a small flat event of the payload, sends it, and answers within
 event's id, so that a notice delivered twice is one event. What no function needs, such as the address, is left out.
 
 The worker listens to `stripe/charge.refund.failed` as well, so the name has the prefix `concepts/` here. A name that no
-function listens to is not an error: the engine takes the event and starts nothing. So write each name once, as a
-constant. Inngest can also host the first door (Webhooks in its dashboard; it checks no signature). Then `reshape` is
-written in JavaScript, as `function transform(evt, headers)`, and returns the same id, name and data.
+function listens to is not an error: the engine lists the event in its dashboard and starts nothing. So write each name
+once, as a constant. Inngest can also host the first door (Webhooks in its dashboard; it checks no signature). Then
+`reshape` is written in JavaScript, as `function transform(evt, headers)`, and returns the same id, name and data.
 """
 
 import hashlib

@@ -1,11 +1,12 @@
 """Limits proven by how much was done at once. Runs without a database, a model or a network."""
 
 from typing import Any
+from uuid import uuid4
 
 import inngest
 import pytest
 
-from concepts import outside
+from concepts import outside, shared_limits
 from concepts.shelf import client
 from tests.concepts.shelf import Shelf
 
@@ -18,6 +19,13 @@ async def held(shelf: Shelf, *events: tuple[str, dict[str, Any]], at_once: int) 
     outside.release()
     await shelf.asked("write_answer", len(events))
     assert outside.peak["all"] == at_once
+
+
+async def test_one_send_of_three_events_wakes_each_functions_own_listener_once(shelf: Shelf) -> None:
+    order_id = f"A-{uuid4()}"
+    await shared_limits.place_order(order_id, "user_1")
+    await shared_limits.place_order(order_id, "user_1")
+    assert sorted(await shelf.asked("write_answer", 2)) == [("orders", order_id), ("user_1", "notification")]
 
 
 async def test_ten_orders_are_processed_at_once(shelf: Shelf) -> None:

@@ -84,7 +84,7 @@ functions: list[inngest.Function[Any]] = [
     flow_control.handle_email_wrong,
     priority.answer_by_tier,
     priority.answer_in_fair_shares,
-    batching.batch_embed_tickets,
+    batching.batch_embed_resolved_tickets,
     batching.embed_one_ticket_wrong,
     recovery.order,
     recovery.reminder,

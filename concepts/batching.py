@@ -32,7 +32,7 @@ RESOLVED = inngest.TriggerEvent(event="ticket/resolved")
         if_exp="event.data.account_id != 'live-demo'",
     ),
 )
-async def batch_embed_tickets(ctx: inngest.Context) -> dict[str, int]:
+async def batch_embed_resolved_tickets(ctx: inngest.Context) -> dict[str, int]:
     """Embed up to fifty tickets of one account in one call. Those of the account "live-demo" do not wait."""
     ticket_ids = [str(event.data["ticket_id"]) for event in ctx.events]
     texts = await ctx.step.run("load-tickets", outside.load_tickets, ticket_ids)

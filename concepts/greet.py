@@ -49,10 +49,10 @@ async def say_goodbye(name: str) -> str:
 
 
 @client.create_function(fn_id="greet-customer", trigger=inngest.TriggerEvent(event="demo/greet"))
-async def greet_customer(ctx: inngest.Context) -> list[str]:
+async def greet_customer(ctx: inngest.Context) -> dict[str, str]:
     """Greet, sleep for fifteen seconds and say goodbye. Returns both texts."""
     name = str(ctx.event.data["name"])
     greeting = await ctx.step.run("greeting", greet, name)
     await ctx.step.sleep("pause", timedelta(seconds=15))
     farewell = await ctx.step.run("farewell", say_goodbye, name)
-    return [greeting, farewell]
+    return {"greeting": greeting, "farewell": farewell}

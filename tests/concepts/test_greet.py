@@ -42,7 +42,7 @@ async def test_the_farewell_comes_fifteen_seconds_after_the_greeting(shelf: Shel
     await shelf.advance(seconds=14)
     assert await shelf.asked("send_mail", 1) == [GREETING]
     await shelf.advance(seconds=1)
-    assert await shelf.outputs("greet-customer") == [["Hello Ada!", "Goodbye Ada!"]]
+    assert await shelf.outputs("greet-customer") == [{"greeting": "Hello Ada!", "farewell": "Goodbye Ada!"}]
     assert outside.asked("send_mail") == [GREETING, FAREWELL]
 
 
@@ -62,7 +62,7 @@ async def test_four_broken_farewells_stand_beside_one_greeting_until_a_restart_h
         [healed] = await shelf.ended("greet-customer")
     assert healed["id"] == broken["id"]
     assert await attempts(shelf) == (1, 5)
-    assert json.loads(healed["output"]) == ["Hello Ada!", "Goodbye Ada!"]
+    assert json.loads(healed["output"]) == {"greeting": "Hello Ada!", "farewell": "Goodbye Ada!"}
     assert outside.asked("send_mail") == [GREETING, FAREWELL]
 
 

@@ -18,6 +18,8 @@ async def play_cases(chosen: list[cases.Case], tries: int, as_model: str | None)
     results: list[report.Result] = []
     async with stage.running() as engine:
         for number, case in enumerate(chosen):
+            if sys.stderr.isatty():  # A real model takes minutes for all of them.
+                print(f"{number + 1} of {len(chosen)}: {case.name}", file=sys.stderr)
             found = [await stage.play(engine, case, f"writer-{number}-{count}") for count in range(tries)]
             results.append(report.Result(case, [cases.judge(case, one) for one in found]))
     used = (await cost.read(days=2, as_model=as_model)).total

@@ -17,7 +17,7 @@ PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses
 unexport PYTHONPATH PYTHONHOME
 export PIP_USER := 0
 
-.PHONY: help demo test pythons conformance torture lint bench dev production base checkpoint wheel clean lock install
+.PHONY: help demo test eval pythons conformance torture lint bench dev production base checkpoint wheel clean lock install
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -28,6 +28,9 @@ demo: $(INSTALLED) ## watch the whole worker at work, without any account
 
 test: $(INSTALLED) ## run every test, or one file: make test ARGS=tests/unit/test_docs.py
 	@$(PY) -m pytest $(PARALLEL) $(ARGS)
+
+eval: $(INSTALLED) ## judge the answers to the cases in evals/ with the model that is configured
+	@$(PY) -m evals $(ARGS)
 
 # Each interpreter has a virtual environment of its own in .cache.
 pythons: ## run the unit and integration tests on each Python from 3.11 to 3.14 that is found

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +15,6 @@ import pytest
 import db
 import inngest_app
 from offline.postgres import EmbeddedPostgres
-from offline.processes import free_port
 
 pytestmark = pytest.mark.usefixtures("database")
 ADVICE = "The database does not answer, or `python db.py` has not been run; the log says which."
@@ -102,31 +102,32 @@ async def test_stopping_the_app_closes_its_database_connections(http: httpx.Asyn
 
 
 async def test_with_no_file_left_who_was_connected_before_is_still_answered(database: None, tmp_path: Path) -> None:
-    port, files, log = free_port(), 120, tmp_path / "log"
-    limited = f"ulimit -n {files} && exec {sys.executable} -m uvicorn inngest_app:app --port {port}"
+    files, log = 120, tmp_path / "log"
+    limited = f"ulimit -n {files} && exec {sys.executable} -m uvicorn inngest_app:app --port 0"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec("sh", "-c", limited, stdout=output, stderr=output)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as before:
-        await answering(before)
-        assert (await before.get("/approvals")).status_code == 200
-        strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(files)]
-        await asyncio.sleep(0.2)
-        for path in ("/healthz", "/readyz", "/approvals", "/approvals/audit", "/approvals/9"):
-            assert (await before.get(path)).status_code == (404 if path == "/approvals/9" else 200)
+    try:
+        port = await its_port(process, log)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as before:
+            assert (await before.get("/approvals")).status_code == 200
+            strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(files)]
+            await asyncio.sleep(0.2)
+            for path in ("/healthz", "/readyz", "/approvals", "/approvals/audit", "/approvals/9"):
+                assert (await before.get(path)).status_code == (404 if path == "/approvals/9" else 200)
+            for _, writer in strangers:
+                writer.close()
+    finally:
         process.terminate()
-        for _, writer in strangers:
-            writer.close()
-    await process.wait()
+        await process.wait()
     assert log.read_text().count("No file is left for another connection.") == 1
     assert "socket.accept() out of system resource" not in log.read_text()
 
 
-async def answering(http: httpx.AsyncClient) -> None:
-    for _ in range(200):
-        try:
-            await http.get("/healthz")
-        except httpx.ConnectError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the app did not start")
+async def its_port(process: asyncio.subprocess.Process, log: Path) -> int:
+    """The port that uvicorn says it listens on, when it does."""
+    for _ in range(600):
+        if found := re.search(r"running on http://127.0.0.1:(\d+)", log.read_text()):
+            return int(found[1])
+        assert process.returncode is None, log.read_text()
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"the app did not start within a minute: {log.read_text()}")

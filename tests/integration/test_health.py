@@ -5,7 +5,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import asyncpg
@@ -107,7 +107,7 @@ async def test_with_no_file_left_who_was_connected_before_is_still_answered(data
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec("sh", "-c", limited, stdout=output, stderr=output)
     try:
-        port = await its_port(process, log)
+        port = await its_port(process, log.read_text)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as before:
             assert (await before.get("/approvals")).status_code == 200
             strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(files)]
@@ -123,11 +123,11 @@ async def test_with_no_file_left_who_was_connected_before_is_still_answered(data
     assert "socket.accept() out of system resource" not in log.read_text()
 
 
-async def its_port(process: asyncio.subprocess.Process, log: Path) -> int:
+async def its_port(process: asyncio.subprocess.Process, said: Callable[[], str]) -> int:
     """The port that uvicorn says it listens on, when it does."""
     for _ in range(600):
-        if found := re.search(r"running on http://127.0.0.1:(\d+)", log.read_text()):
+        if found := re.search(r"running on http://127.0.0.1:(\d+)", said()):
             return int(found[1])
-        assert process.returncode is None, log.read_text()
+        assert process.returncode is None, said()
         await asyncio.sleep(0.1)
-    raise AssertionError(f"the app did not start within a minute: {log.read_text()}")
+    raise AssertionError(f"the app did not start within a minute: {said()}")

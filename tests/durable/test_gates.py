@@ -117,10 +117,6 @@ async def test_the_reference_passes_every_gate(database: None) -> None:
     assert all_holds(await report_of(inngest_app.app, *NERVES, app_id="customer-support", beyond=True))
 
 
-async def test_the_references_worker_passes_d0(database: None) -> None:
-    assert (await alone("python worker.py", beyond=True)).failed == []
-
-
 @pytest.fixture
 async def empty(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """A database with nothing in it."""

@@ -73,7 +73,7 @@ async def _is_pgbouncer(url: str, tls: bool | None) -> bool:
     connection = await asyncpg.connect(url, ssl=tls, timeout=10, command_timeout=15, statement_cache_size=0)
     async with connection.transaction():
         made_up: bool = connection.get_server_pid() != await connection.fetchval("select pg_backend_pid()")
-    await connection.close()
+    await connection.close(timeout=10)
     return made_up
 
 
@@ -108,18 +108,17 @@ async def fetch(query: str, *arguments: object) -> list[dict[str, Any]]:
 
 
 async def _again_if_dropped(work: Work[T], begin: bool) -> T:
-    connections = await pool()
-    begin = begin or _behind_pgbouncer[asyncio.get_running_loop()]
     try:
-        return await _once(connections, work, begin)
+        return await _once(await pool(), work, begin)
     except DROPPED:
+        connections = await pool()
         await connections.expire_connections()
         return await _once(connections, work, begin)
 
 
 async def _once(connections: Pool, work: Work[T], begin: bool) -> T:
     async with connections.acquire() as connection:
-        if not begin:
+        if not (begin or _behind_pgbouncer[asyncio.get_running_loop()]):
             return await work(connection)
         async with connection.transaction():
             return await work(connection)

@@ -103,6 +103,7 @@ def secrets() -> list[str]:
     """Every value that nobody may read in what a program prints."""
     names = ["INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", "ENCRYPTION_KEY"]
     names += ["OPENAI_API_KEY", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "EMAIL_WEBHOOK_AUTH", "REVIEWER_WEBHOOK_URL"]
+    names += ["METRICS_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS"]
     values = [value for name in names for value in (_text(name), *_text(name).split())]
     for url in (_parts(_text("DATABASE_URL"), "postgres", "postgresql"), _parts(_text("SMTP_URL"), "smtp", "smtps")):
         if url is not None and url.password:

@@ -13,6 +13,7 @@ from inngest.connect import connect
 
 import db
 from inngest_app import client, functions
+from telemetry import hooks
 
 # The SDK gives up after five tries to reach the engine, which take 20 seconds (seen in 0.5.19). The process must not.
 PAUSE_SECONDS = 5
@@ -35,15 +36,21 @@ async def run(stopped: asyncio.Event) -> None:
             await asyncio.wait([asyncio.create_task(stopped.wait())], timeout=PAUSE_SECONDS)
 
 
+async def work(stopped: asyncio.Event) -> None:
+    """Run with what belongs to it: the address of the metrics, and the database's pool, which is closed in the end."""
+    try:
+        async with hooks.metrics_meanwhile():
+            await run(stopped)
+    finally:
+        await db.close()
+
+
 async def main() -> None:
     """Run until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    try:
-        await run(stopped)
-    finally:
-        await db.close()
+    await work(stopped)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ async def examine(replicas: int) -> list[Finding]:
         "database": lambda: database(replicas),
         "mail": mail_server,
         "chat": chat,
+        "collector": collector,
         "model": model,
         "payments": payments,
     }
@@ -207,17 +208,31 @@ async def chat() -> list[Finding]:
     url = settings.reviewer_webhook_url()
     if url is None:
         return []
+    await _connect(url)
+    return [Finding("ok", "chat", "The server in REVIEWER_WEBHOOK_URL answers; the first message tries the link.")]
+
+
+async def collector() -> list[Finding]:
+    """Whether somebody is there to take the traces. Only a trace would show whether they are taken."""
+    url = settings.otlp_endpoint()
+    if url is None:
+        return []
+    await _connect(url)
+    return [Finding("ok", "collector", "The server in OTEL_EXPORTER_OTLP_ENDPOINT answers.")]
+
+
+async def _connect(url: str) -> None:
+    """Open a connection to a URL's server and close it. Raises OSError if there is none."""
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (443 if context else 80)
     _, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     writer.close()
-    return [Finding("ok", "chat", "The server in REVIEWER_WEBHOOK_URL answers; the first message tries the link.")]
 
 
 async def model() -> list[Finding]:
-    """Whether the model's server takes the key and has the model."""
-    provider, name = settings.model_provider(), settings.model()
+    """Whether the model's server takes the key and has the models."""
+    provider = settings.model_provider()
     if provider:
         try:
             resolve_name(provider)
@@ -235,8 +250,9 @@ async def model() -> list[Finding]:
         # Without a key there is no client.
         unreachable = isinstance(error, openai.APIConnectionError)
         return [Finding("broken", "model", "It cannot be reached." if unreachable else "OPENAI_API_KEY is not set.")]
-    if name and name not in names:
-        return [Finding("broken", "model", f"The model's server has no {name} (MODEL).")]
+    for setting, name in (("MODEL", settings.model()), ("MODEL_EASY", settings.model_easy())):
+        if name and name not in names:
+            return [Finding("broken", "model", f"The model's server has no {name} ({setting}).")]
     return [Finding("ok", "model", "The model's server accepts OPENAI_API_KEY.")]
 
 

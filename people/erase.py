@@ -22,14 +22,14 @@ MOST_AT_ONCE = 5000
 # the customer's if it came from their address.
 OF_CUSTOMER = [
     "create temporary table chosen on commit drop as"
-    " select a.id, a.detail ->> 'event_id' as event_id from audit_log a left join customers c on c.id = $1"
+    " select a.id, a.run_id, a.detail ->> 'event_id' as event_id from audit_log a left join customers c on c.id = $1"
     " where not a.detail ? 'erased' and a.action <> 'data_erased' and (a.customer_id = $1"
     "  or (a.customer_id is null and position(lower(c.email) in lower(a.detail ->> 'sender')) > 0))",
     "create temporary table settled on commit drop as select id from refunds where customer_id = $1",
 ]
 OLDER_THAN_DAYS = [
     "create temporary table chosen on commit drop as"
-    " select a.id, a.detail ->> 'event_id' as event_id from audit_log a"
+    " select a.id, a.run_id, a.detail ->> 'event_id' as event_id from audit_log a"
     " where a.created_at < now() - $1::int * interval '1 day' and not a.detail ? 'erased' and a.action <> 'data_erased'"
     " and not exists (select from needs_person n where n.audit_id = a.id and n.done_at is null)"
     " and not exists (select from unanswered u where u.run_id = a.run_id)"
@@ -53,12 +53,21 @@ ERASE = {
         " where event not in ('issued', 'payment begun') and why not like '%(erased)'"
         " and refund_id in (select id from settled)"
     ),
+    "notes of first approvals": (
+        "update first_approvals set decision_note = '(erased)' where decision_note not in ('', '(erased)')"
+        " and refund_id in (select id from settled)"
+    ),
     "refunds": (
         "update refunds set reason = '(erased)',"
         " decision_note = case when decision_note <> '' then '(erased)' else decision_note end,"
         " outcome = case status when 'blocked' then '(erased)' else outcome end,"
         " request_id = encode(sha256(convert_to(request_id, 'UTF8')), 'hex')"
         " where reason <> '(erased)' and id in (select id from settled)"
+    ),
+    # By this the emails are still counted.
+    "calls to models": (
+        "update model_calls set event_id = encode(sha256(convert_to(event_id, 'UTF8')), 'hex')"
+        " where run_id in (select run_id from chosen) and event_id in (select event_id from chosen)"
     ),
     "rows of the audit trail": (
         "update audit_log set detail = '{\"erased\": true}' || coalesce("

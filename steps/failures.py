@@ -8,6 +8,7 @@ import inngest
 
 import db
 from refunds import ledger
+from steps.encryption import UNREADABLE
 
 TEXT_MAX_CHARS = 100_000
 FIELD_MAX_CHARS = 1000
@@ -65,7 +66,9 @@ async def hand_over(run_id: str, event_id: str | None, data: Mapping[str, Any], 
     """Write `run_failed` with the email and the error, and close the run's refunds: a person takes over from here."""
     await ledger.block_the_rest(run_id, f"the run ended: {error}"[:FIELD_MAX_CHARS], pending=True)
     unpaid = [row["id"] for row in await ledger.of_run(run_id) if row["settled_at"] is None]
-    customer_id = data.get("customer_id")
+    customer_id, text = data.get("customer_id"), data.get("email_text")
+    if text is None or text == UNREADABLE:
+        text = await _text_in_tables(run_id, event_id) or text
     await db.record(
         "run_failed",
         run_id,
@@ -74,9 +77,20 @@ async def hand_over(run_id: str, event_id: str | None, data: Mapping[str, Any], 
         event_id=event_id,
         error=error,
         payments_left_open=unpaid,
-        email_text=str(data.get("email_text"))[:TEXT_MAX_CHARS],
+        email_text=str(text)[:TEXT_MAX_CHARS],
         **detail,
     )
+
+
+async def _text_in_tables(run_id: str, event_id: str | None) -> Any:
+    """The email as its run or the webhook wrote it down, for an event that was encrypted with a key that is gone."""
+    [row] = await db.fetch(
+        "select coalesce((select detail ->> 'email_text' from audit_log where key = $1),"
+        " (select event #>> '{data,email_text}' from inbox where event_id = $2)) as text",
+        f"{run_id}:audit-received",
+        event_id,
+    )
+    return row["text"]
 
 
 async def audit_unmatched(event: inngest.Event) -> None:

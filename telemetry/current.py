@@ -7,9 +7,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+# How long a row may take, and how long an answer waits for those that are left. An email is worth more than its rows.
+WRITE_SECONDS = 3
+
 
 class Writes:
-    """Rows that are written beside the work of one call, one after the other, and are there before it is answered."""
+    """Rows that are written beside the work of one call, one after the other.
+
+    They are there before it is answered, unless the database is slower than an email may wait.
+    """
 
     def __init__(self) -> None:
         self._last: asyncio.Task[None] | None = None
@@ -26,9 +32,9 @@ class Writes:
         self._last = asyncio.create_task(in_turn())
 
     async def done(self) -> None:
-        """Wait until all is written."""
+        """Wait until all is written, and for 3 seconds at most."""
         if self._last is not None:
-            await asyncio.wait({self._last})
+            await asyncio.wait({self._last}, timeout=WRITE_SECONDS)
 
 
 @dataclass(frozen=True)

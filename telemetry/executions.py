@@ -3,11 +3,9 @@
 import logging
 
 import db
-from telemetry.current import Run
+from telemetry.current import WRITE_SECONDS, Run
 from web.limits import within
 
-# How long a row may take. Without it the step runs all the same.
-WRITE_SECONDS = 3
 logger = logging.getLogger("customer-support")
 
 

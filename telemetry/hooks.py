@@ -1,5 +1,6 @@
-"""What `inngest_app.py` calls. What no setting asks for is not imported."""
+"""What `inngest_app.py` and `deploy/connect.py` call. What no setting asks for is not imported."""
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import fastapi
@@ -36,6 +37,15 @@ def routes() -> fastapi.APIRouter:
 
         return metrics.routes()
     return fastapi.APIRouter()
+
+
+def metrics_meanwhile() -> AbstractAsyncContextManager[None]:
+    """Serves METRICS_LISTEN, if it is set, in a process that has no app to do so."""
+    if settings.metrics_address() is None:
+        return nullcontext()
+    from telemetry import metrics
+
+    return metrics.listening()
 
 
 def metrics_are_on() -> bool:

@@ -176,7 +176,7 @@ async def answer(request: fastapi.Request) -> Response:
 
 def routes() -> fastapi.APIRouter:
     """`GET /metrics` at the app's own port if there is a token, and at an address of its own if there is one."""
-    router = fastapi.APIRouter(lifespan=_listening, include_in_schema=False)
+    router = fastapi.APIRouter(lifespan=lambda _: listening(), include_in_schema=False)
     if settings.metrics_token() is not None:
         router.add_route(PATH, answer)
     return router
@@ -191,8 +191,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _listening(_: fastapi.FastAPI) -> AsyncIterator[None]:
-    """Serve METRICS_LISTEN while the app runs. Raises OSError for an address that is taken."""
+async def listening() -> AsyncIterator[None]:
+    """Serve METRICS_LISTEN meanwhile. Raises OSError for an address that is taken."""
     address = settings.metrics_address()
     if address is None:
         yield

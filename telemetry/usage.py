@@ -19,12 +19,10 @@ from agents.models.interface import Model, ModelProvider
 import db
 import settings
 import worker
-from telemetry.current import Run, current
+from telemetry.current import WRITE_SECONDS, Run, current
 from telemetry.routing import Router
 from web.limits import within
 
-# How long a row may take. Without it the email is answered all the same.
-WRITE_SECONDS = 3
 # Who else wants to hear of each call, by name.
 listeners: dict[str, Callable[["Call"], None]] = {}
 logger = logging.getLogger("customer-support")

@@ -12,6 +12,7 @@ import pytest
 import inngest_app
 from deploy import connect
 from offline.inngest_server import DevServer
+from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, Engine, actions
 
 pytestmark = pytest.mark.skipif(OFFICIAL is not None, reason="the engine is stopped and started")
@@ -36,8 +37,10 @@ async def test_it_answers_emails_after_the_sdk_has_given_up_on_an_engine_that_wa
 ) -> None:
     monkeypatch.setattr(sdk, "CONN_INIT_RETRY_INTERVAL_SEC", 0.01)
     monkeypatch.setattr(connect, "PAUSE_SECONDS", 0.01)
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("METRICS_LISTEN", address)
     stopped = asyncio.Event()
-    worker = asyncio.create_task(connect.run(stopped))
+    worker = asyncio.create_task(connect.work(stopped))
 
     async def gave_up() -> bool:
         return "is opened anew" in caplog.text
@@ -52,5 +55,8 @@ async def test_it_answers_emails_after_the_sdk_has_given_up_on_an_engine_that_wa
         }
         await engine.email("Where is my order A-1001?")
         await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+        # The emails are counted where they are answered, so that is where Prometheus has to ask.
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert "support_emails" in (await http.get(f"http://{address}/metrics")).text
         stopped.set()
         await asyncio.wait_for(worker, 30)

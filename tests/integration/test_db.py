@@ -451,6 +451,21 @@ async def test_the_first_connection_that_went_silent_costs_a_timeout_and_the_oth
     assert tries == 5 + 2 + 5
 
 
+async def test_the_first_connection_of_all_is_tried_once_more_too(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspended compute refuses the connection that wakes it, and that is the one by which a pooler is looked for."""
+    connect, tries = asyncpg.connect, 0
+
+    async def refused_once(*arguments: Any, **options: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise asyncpg.CannotConnectNowError("the database system is starting up")
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(asyncpg, "connect", refused_once)
+    assert await db.fetch("select 1 as one") == [{"one": 1}]
+
+
 async def test_a_query_is_tried_twice_and_not_more(url: str) -> None:
     tries = 0
 

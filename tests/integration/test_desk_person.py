@@ -141,6 +141,15 @@ async def test_a_reply_that_went_out_after_all_is_said(grace: httpx.AsyncClient)
     assert "A reply went out since" in words(await grace.get(PAGE))
 
 
+async def test_a_reply_to_an_email_that_was_given_up_is_said_too(grace: httpx.AsyncClient) -> None:
+    """Behind a throttle an email can wait for longer than the hour after which a person is asked."""
+    await db.record("run_failed", "email-1", "not-begun", "cust_002", error="No run began", event_id="email-1")
+    await db.record("message_received", "run-1", "audit-received", "cust_002", email_text="Hi", event_id="email-1")
+    assert "A reply went out since" not in words(await grace.get(PAGE))
+    await db.record("message_sent", "run-1", "audit-sent", "cust_002", reply="Hello", event_id="email-1")
+    assert "A reply went out since" in words(await grace.get(PAGE))
+
+
 async def test_nothing_is_done_without_a_session_or_a_form_of_ours(
     grace: httpx.AsyncClient, app: fastapi.FastAPI
 ) -> None:

@@ -83,6 +83,8 @@ async def outside(database: None, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             "MAIL_FROM": "support@example.com",
             "EMAIL_WEBHOOK_AUTH": f"user:{SECRET}",
             "DESK_URL": "https://support.example.com",
+            "METRICS_TOKEN": f"{SECRET}-metrics",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
             "REVIEWER_WEBHOOK_URL": f"{url}/{SECRET}",
         }
         for name, value in production.items():
@@ -127,6 +129,8 @@ async def test_where_everything_works_nothing_is_broken_and_nothing_is_changed(
         ("REVIEWER_WEBHOOK_URL", f"http://127.0.0.1:1/{SECRET}", "chat It cannot be reached: "),
         ("OPENAI_API_KEY", f"{SECRET}-wrong", "model The model's server does not accept OPENAI_API_KEY."),
         ("MODEL", "gtp", "model The model's server has no gtp (MODEL)."),
+        ("MODEL_EASY", "gtp", "model The model's server has no gtp (MODEL_EASY)."),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", "collector It cannot be reached: "),
         ("MODEL_PROVIDER", "no.such:Provider", "model MODEL_PROVIDER cannot be imported: No module named 'no'."),
         ("STRIPE_API_KEY", f"rk_test_{SECRET}-wrong", "payments Stripe does not accept STRIPE_API_KEY."),
     ],

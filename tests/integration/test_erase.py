@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("database")
 ROOT = Path(__file__).parents[2]
 ADDRESS = "ada@example.com"
 # Each text of Ada's and about her has a word of its own.
-PRIVATE = [ADDRESS, "Lovelace", "marmalade", "tangerine", "quince", "medlar", "damson", "rhubarb", "loganberry"]
+PRIVATE = [ADDRESS, "Lovelace", "marmalade", "tangerine", "quince", "medlar", "damson", "rhubarb", "loganberry", "sloe"]
 EMAIL = "I am Ada Lovelace. Order A-1001 was charged twice. Codeword marmalade."
 
 
@@ -46,7 +46,11 @@ async def refund(run_id: str, *, approved: bool, note: str = "", reason: str = "
     asked = {"call_id": "call", "order_id": "A-1001", "amount_cents": 4900, "reason": reason}
     await ledger.open_requests(run_id, f"<{run_id}-loganberry@example.com>", "cust_001", [asked])
     [row] = await ledger.of_run(run_id)
-    assert await decide(row["id"], approved=approved, by="grace", note=note, also_paid=True) is None
+    with pytest.MonkeyPatch.context() as patched:
+        if approved:
+            patched.setenv("SECOND_APPROVER_CENTS", "4900")
+            assert await decide(row["id"], approved=True, by="hopper", note="sloe") is None
+        assert await decide(row["id"], approved=approved, by="grace", note=note, also_paid=True) is None
     return row
 
 
@@ -64,9 +68,15 @@ async def a_customers_story() -> None:
         "refund_issued", "run-1", "issue", "cust_001", amount_cents=4900, reason="tangerine", reference="re_1"
     )
     await db.record("message_sent", "run-1", "audit-sent", "cust_001", reply="Dear Ada Lovelace", event_id="email-1")
-    await db.record("message_received", "run-2", "audit-received", "cust_001", event_id="email-2", email_text="damson")
+    event_id = "<2-loganberry@example.com>"
+    await db.record("message_received", "run-2", "audit-received", "cust_001", event_id=event_id, email_text="damson")
+    await db.fetch(
+        "insert into model_calls (key, run_id, event_id, model, input_tokens, cached_tokens, written_tokens,"
+        " output_tokens, reasoning_tokens, seconds) values ('run-2:1', 'run-2', $1, 'gpt', 9, 0, 0, 9, 0, 1)",
+        event_id,
+    )
     await refund("run-2", approved=False, note="no: rhubarb")
-    await failures.hand_over("run-2", "email-2", {"customer_id": "cust_001", "email_text": "damson"}, "marmalade")
+    await failures.hand_over("run-2", event_id, {"customer_id": "cust_001", "email_text": "damson"}, "marmalade")
     await db.record("run_failed", "email-3", "audit-unmatched", None, sender=f"A. Lovelace <{ADDRESS.upper()}>")
     for entry in await db.fetch("select audit_id from needs_person order by 1"):
         assert await person.done(entry["audit_id"], "grace", {"note": "I called Lovelace."})
@@ -92,8 +102,10 @@ async def test_after_an_erasure_nothing_personal_is_left_and_the_ledger_can_stil
     assert counts == {
         "notes of colleagues": 2,
         "senders in the inbox": 1,
-        "lines of the refunds' history": 5,
+        "lines of the refunds' history": 6,
+        "notes of first approvals": 1,
         "refunds": 2,
+        "calls to models": 1,
         "rows of the audit trail": 7,
         "addresses": 1,
         "rows of tables that were adopted": 0,

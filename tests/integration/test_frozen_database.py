@@ -9,11 +9,13 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
+import fastapi
 import httpx
 import pytest
 
 import db
 import inngest_app
+from telemetry import current, usage
 from tests.desk import asked, fields
 from web import health, limits
 from web.webhooks import routes
@@ -91,6 +93,34 @@ async def test_an_email_is_to_be_repeated_in_time(http: httpx.AsyncClient, froze
     answer = await http.post("/webhooks/email", json=EMAIL)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
     assert time.monotonic() - started < 10
+
+
+async def test_what_the_telemetry_writes_holds_no_answer_up_for_long(
+    frozen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are written one after the other, and each may take as long as all of them together."""
+    monkeypatch.setattr(current, "WRITE_SECONDS", 0.2)
+    run = current.Run("handle-customer-email", "run-1", "email-1", 0, None)
+    for number in range(10):
+        run.writes.add(usage._keep(run, usage.Call("gpt", None, 1, response_id=str(number))))
+    started = time.monotonic()
+    await run.writes.done()
+    assert time.monotonic() - started < 0.5
+
+
+async def test_the_app_ends_in_time(frozen: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look for lost emails, which waits for the database, does not keep it from ending."""
+    monkeypatch.setattr(routes, "STOP_SECONDS", 0.2)
+    app = fastapi.FastAPI()
+    app.include_router(routes.router(never_sent, dev=True))
+    async with app.router.lifespan_context(app):
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
+
+
+async def never_sent(_: object) -> None:
+    raise AssertionError
 
 
 async def test_an_answer_that_has_begun_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

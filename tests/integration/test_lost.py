@@ -18,7 +18,7 @@ import db
 from outbound import chat
 from people import lost
 from refunds import ledger
-from steps import failures, wake_ups
+from steps import encryption, failures, wake_ups
 from tests.ledger import decide, rewrite
 from web import Event
 from web.webhooks import inbox, routes
@@ -186,6 +186,18 @@ async def test_an_email_that_a_run_or_a_person_has_is_not_sent_again_and_its_cop
     assert (await lost.find_lost())["emails"] == 0
     assert await db.fetch("select event from inbox") == [{"event": None}]
     assert await inbox.keep(email(), 10) is None
+
+
+@pytest.mark.parametrize("data", [{"email_text": encryption.UNREADABLE}, {"encrypted": {}}], ids=["changed", "removed"])
+@pytest.mark.parametrize("begun", [True, False])
+async def test_an_email_whose_key_is_gone_is_handed_over_as_the_tables_have_it(data: Any, begun: bool) -> None:
+    await kept()
+    if begun:
+        await received(run_id="run-1")
+        await lost.forget_begun()
+    await failures.hand_over("run-1", "email-1", {"customer_id": "cust_002"} | data, "Failed to decrypt data")
+    [row] = await db.fetch("select detail ->> 'email_text' as text from audit_log where action = 'run_failed'")
+    assert row["text"] == "Hi"
 
 
 async def test_an_engine_that_takes_nothing_does_not_keep_an_email_from_people() -> None:

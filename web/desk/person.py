@@ -20,7 +20,7 @@ DONE_SHOWN = 10
 _ENTRY = (
     "select a.id, a.action, a.customer_id, now.run_id, a.created_at, n.done_by, n.done_at, n.note,"
     " left(now.detail::text, $1) as detail, c.email,"
-    " (select created_at from audit_log sent where sent.key = now.run_id || ':audit-sent') as answered_at,"
+    " (select created_at from audit_log sent where sent.key = answering.run_id || ':audit-sent') as answered_at,"
     " (select detail ->> 'email_text' from audit_log m where m.key = now.run_id || ':audit-received') as received_text,"
     " coalesce((select jsonb_agg(r.id order by r.id) from refunds r where r.run_id = now.run_id), '[]') as refunds"
     " from needs_person n join audit_log a on a.id = n.audit_id left join customers c on c.id = a.customer_id"
@@ -28,6 +28,10 @@ _ENTRY = (
     "  and l.detail ->> 'event_id' = a.detail ->> 'event_id' order by l.id desc limit 1) newest on true"
     " cross join lateral (select coalesce(newest.run_id, a.run_id) as run_id,"
     "  coalesce(newest.detail, a.detail) as detail) now"
+    # An email that was given up under its event's id may have found its run after all.
+    " cross join lateral (select coalesce((select m.run_id from audit_log m where m.action = 'message_received'"
+    "  and m.detail ->> 'event_id' = a.detail ->> 'event_id' order by m.id desc limit 1), now.run_id) as run_id"
+    " ) answering"
 )
 
 

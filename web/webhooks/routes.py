@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hmac
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import fastapi
@@ -30,6 +30,7 @@ from web.webhooks.endpoint import Endpoint
 EMAIL = Endpoint("email", max_bytes=50 * 2**20, seconds=60)
 STRIPE = Endpoint("stripe")
 LOOKUP_SECONDS = 8
+STOP_SECONDS = 5
 
 
 class Answer(pydantic.BaseModel):
@@ -74,8 +75,8 @@ def router(send: Send, *, dev: bool) -> fastapi.APIRouter:
         looking = asyncio.create_task(lost.keep_looking(send))
         yield
         looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        # A query that is cancelled waits for its database, and a frozen one would keep the app from ending.
+        await asyncio.wait({looking}, timeout=STOP_SECONDS)
 
     webhooks = fastapi.APIRouter(prefix="/webhooks", tags=["webhooks"], lifespan=lifespan)
     _add_email(webhooks, send, settings.email_webhook_auth(), dev=dev)

@@ -566,5 +566,14 @@ def test_the_command_prints_nothing_for_a_bad_name_or_password(
     monkeypatch.setattr(reviewers, "getpass", lambda _: next(answers))
     with pytest.raises(SystemExit) as ended:
         reviewers._main()
-    assert isinstance(ended.value.code, str)
+    assert ended.value.code
     assert capsys.readouterr().out == ""
+
+
+def test_the_command_takes_no_option_for_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reviewers", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        reviewers._main()
+    assert "NAME" in capsys.readouterr().out

@@ -5,6 +5,7 @@
 asks twice for Ada's password and prints her entry.
 """
 
+import argparse
 import asyncio
 import hashlib
 import sys
@@ -54,10 +55,13 @@ class PasswordCheck:
 
 
 def _main() -> None:
-    arguments = sys.argv[1:]
-    if len(arguments) != 1 or not settings.is_reviewer_name(arguments[0]):
-        sys.exit("Usage: python -m web.desk.reviewers NAME (letters, digits and . _ @ + -)")
-    [name] = arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m web.desk.reviewers", description="Ask for a reviewer's password and print their entry."
+    )
+    parser.add_argument("name", metavar="NAME", help="letters, digits and . _ @ + -")
+    name = parser.parse_args().name
+    if not settings.is_reviewer_name(name):
+        parser.error(f"a reviewer cannot be called {name!r}")
     password = getpass(f"Password for {name}: ")
     if len(password) < PASSWORD_MIN_CHARS:
         sys.exit(f"At least {PASSWORD_MIN_CHARS} characters, please: a few random words are easy to type.")

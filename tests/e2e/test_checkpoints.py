@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
+import db
 from gates.__main__ import run
 from gates.report import Report
 from gates.world import Build
@@ -53,6 +55,25 @@ async def running(folder: Path) -> AsyncIterator[str]:
         await app.wait()
 
 
+@pytest.fixture
+async def checkpoint(
+    request: pytest.FixtureRequest, database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Path]:
+    """The folder of a checkpoint, and a database with the tables that it makes itself and no others."""
+    folder = tmp_path / "checkpoint"
+    kit.write_checkpoint(request.param, folder)
+    administrator = await asyncpg.connect(os.environ["DATABASE_URL"])
+    await administrator.execute("create database checkpoint")
+    await db.close()
+    monkeypatch.setenv("DATABASE_URL", os.environ["DATABASE_URL"].rpartition("/")[0] + "/checkpoint")
+    made = await asyncio.create_subprocess_exec(sys.executable, "db.py", cwd=folder)
+    assert await asyncio.wait_for(made.wait(), 60) == 0
+    yield folder
+    await db.close()
+    await administrator.execute("drop database checkpoint with (force)")
+    await administrator.close()
+
+
 async def gates_that_fail(
     names: list[str], engine: str = "", environment: Mapping[str, str] = NOTHING, beyond: bool = False
 ) -> set[str]:
@@ -69,26 +90,25 @@ async def gates_that_fail(
     return {finding.gate for finding in report.failed}
 
 
+@pytest.mark.parametrize("checkpoint", [0], indirect=True)
 async def test_after_d0_the_worker_answers_by_itself_and_leaves_its_rows(
-    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "checkpoint"
-    kit.write_checkpoint(0, folder)
-    environment = environment_for(folder)
+    environment = environment_for(checkpoint)
     command = [sys.executable, "worker.py", "I forgot my password.", "--customer", "cust_001"]
-    worker = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE)
+    worker = await asyncio.create_subprocess_exec(
+        *command, cwd=checkpoint, env=environment, stdout=asyncio.subprocess.PIPE
+    )
     printed, _ = await asyncio.wait_for(worker.communicate(), 60)
     assert (worker.returncode, printed.decode()[:7]) == (0, "Hi Ada,")
     assert await actions("cust_001") == {"message_received": 1, "message_sent": 1}
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(checkpoint)
     assert await gates_that_fail(["d0"], environment=environment, beyond=True) == set()
 
 
-@pytest.mark.parametrize("decision", range(1, 6))
-async def test_a_checkpoint_passes_its_gates_and_not_the_next(decision: int, database: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("decision", "checkpoint"), [(n, n) for n in range(1, 6)], indirect=["checkpoint"])
+async def test_a_checkpoint_passes_its_gates_and_not_the_next(decision: int, checkpoint: Path) -> None:
     """The worker of each is D0's, byte for byte, and D6 changes no code: tests/unit/test_kit.py says so."""
-    folder = tmp_path / "checkpoint"
-    kit.write_checkpoint(decision, folder)
-    async with running(folder) as engine:
+    async with running(checkpoint) as engine:
         names = [f"d{number}" for number in range(1, decision + 2)]
         assert await gates_that_fail(names, engine) == {f"D{decision + 1}"}

@@ -15,6 +15,8 @@ import settings
 # What an event says of an email. The middleware encrypts one field of an event, which has this name by default.
 PRIVATE = ("email_text", "from", "subject", "authentication")
 FIELD = "encrypted"
+# The engine's own events that repeat the one which began a run.
+TELL_OF_A_RUN = {"inngest/function.failed", "inngest/function.cancelled"}
 UNREADABLE = "(encrypted with a key that ENCRYPTION_KEY does not have)"
 
 
@@ -45,7 +47,7 @@ class PrivateEvents(EncryptionMiddleware):
         super().transform_input(ctx, function, steps)
         if was_encrypted:
             ctx.event.data = _moved_back(ctx.event.data)
-        if ctx.event.name.startswith("inngest/function."):
+        if ctx.event.name in TELL_OF_A_RUN:
             ctx.event.data = self._with_its_cause(ctx.event.data)
 
     def _with_its_cause(self, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -159,6 +159,12 @@ async def test_the_failure_of_an_encrypted_email_leaves_its_row(
     assert not any(holds(engine, "marmalade").values())
 
 
+async def test_a_function_that_is_invoked_by_hand_runs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    encrypt_with(monkeypatch, KEY)
+    await engine.invoke("customer-support-daily-health-check")
+    await engine.eventually(actions, {"health_check": 3})
+
+
 async def test_a_step_that_fails_says_nothing_of_the_email(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     encrypt_with(monkeypatch, KEY)
     monkeypatch.setenv("MODEL", "rule-based:server-error")

@@ -109,16 +109,20 @@ async def fetch(query: str, *arguments: object) -> list[dict[str, Any]]:
 
 async def _again_if_dropped(work: Work[T], begin: bool) -> T:
     try:
-        return await _once(await pool(), work, begin)
+        connections = await pool()
     except DROPPED:
         connections = await pool()
+    begin = begin or _behind_pgbouncer[asyncio.get_running_loop()]
+    try:
+        return await _once(connections, work, begin)
+    except DROPPED:
         await connections.expire_connections()
         return await _once(connections, work, begin)
 
 
 async def _once(connections: Pool, work: Work[T], begin: bool) -> T:
     async with connections.acquire() as connection:
-        if not (begin or _behind_pgbouncer[asyncio.get_running_loop()]):
+        if not begin:
             return await work(connection)
         async with connection.transaction():
             return await work(connection)

@@ -29,6 +29,7 @@ NAMES = [
     "0008_every_email_ends.sql",
     "0009_people_in_the_data.sql",
     "0010_costs.sql",
+    "0011_notes_of_first_approvals.sql",
 ]
 
 

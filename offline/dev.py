@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -46,6 +47,10 @@ Send a first email; it asks for a refund, which waits for approval. Approve it a
   curl {engine}/e/dev -d '{{"name": "refund/approval.decided", "data": {{"customer_id": "cust_002",
     "approved": true}}}}'
 
+Whatever else reads the settings, such as `python -m gates d1`, finds all of this after
+
+  export {exports}
+
 Ctrl-C stops everything; the data stays in .offline/.
 """
 
@@ -85,7 +90,10 @@ async def _run(options: argparse.Namespace) -> None:
         shelf = await _serve_shelf(stack, options.shelf_port) if options.shelf_port else None
         shelf_url = f"http://127.0.0.1:{options.shelf_port}" if shelf else "not served"
         addresses = {"app": stack.app_url, "engine": stack.engine_url, "shelf": shelf_url, "postgres": postgres.url}
-        print(GUIDE.format(**addresses, model=model), flush=True)
+        values = {"DATABASE_URL": postgres.url, "INNGEST_DEV": stack.engine_url}
+        values |= {name: settings[name] for name in RULE_BASED if name in settings}
+        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+        print(GUIDE.format(**addresses, model=model, exports=exports), flush=True)
         while stack.engine and stack.engine.running:
             await asyncio.sleep(LOOK_SECONDS)
             if (now := _versions()) != before:

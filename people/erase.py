@@ -118,7 +118,7 @@ async def customer(customer_id: str, by: str) -> dict[str, int]:
         if not await connection.fetch(known, customer_id):
             raise CannotEraseError(f"There is no customer {customer_id!r}.")
         found = {what: len(await connection.fetch(query, customer_id)) for what, query in OPEN.items()}
-        still_open = [f"{count} {what}" for what, count in found.items() if count]
+        still_open = [f"{what} ({count})" for what, count in found.items() if count]
         if still_open:
             raise CannotEraseError(f"Not yet: {', '.join(still_open)}. See to them at the desk, then run this again.")
         await db.record_in(connection, "data_erased", f"erasure-{uuid4()}", "erase", customer_id, by=by)
@@ -183,7 +183,7 @@ async def main() -> None:
         counts = await customer(options.customer, options.by)
     finally:
         await db.close()
-    print(f"Erased: {', '.join(f'{count} {what}' for what, count in counts.items() if count) or 'nothing was left'}.")
+    print(f"Erased: {', '.join(f'{what} ({count})' for what, count in counts.items() if count) or 'nothing was left'}.")
     print(REMAINS)
 
 

@@ -1,6 +1,7 @@
 """`python -m offline dev`: everything on known ports, the learner's own settings, a restart on every change."""
 
 import json
+import shlex
 import signal
 import socket
 import time
@@ -52,6 +53,8 @@ def test_the_printed_commands_lead_to_a_refund_and_a_change_to_a_restart(tempora
     assert "shelf  |" not in guide
     engine = next(line.split()[1] for line in guide.splitlines() if line.startswith("engine  "))
     assert "model      rule-based" in guide
+    (exports,) = [shlex.split(line)[1:] for line in guide.splitlines() if line.startswith("  export ")]
+    assert [word.partition("=")[0] for word in exports] == ["DATABASE_URL", "INNGEST_DEV", "MODEL_PROVIDER", "MODEL"]
     first, second = ["curl" + part.split("\n\n")[0].replace("\n", "") for part in guide.split("curl")[1:]]
     post(first)
     wait_for("await-refund-approval", engine)

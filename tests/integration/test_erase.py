@@ -126,8 +126,8 @@ async def test_what_has_not_ended_keeps_an_erasure_from_being_made() -> None:
     await refund("run-2", approved=True)
     await db.record("run_failed", "email-3", "audit-unmatched", None, sender=ADDRESS)
     expected = (
-        "Not yet: 1 refunds are not settled, 1 emails are being answered, 1 emails wait in the inbox,"
-        " 1 entries of 'Needs a person' are open. See to them at the desk, then run this again."
+        "Not yet: refunds are not settled (1), emails are being answered (1), emails wait in the inbox (1),"
+        " entries of 'Needs a person' are open (1). See to them at the desk, then run this again."
     )
     before = await everything()
     with pytest.raises(erase.CannotEraseError) as refused:
@@ -206,4 +206,4 @@ async def test_the_command_says_what_it_erased_and_what_remains() -> None:
     assert run("cust_404") == (1, "CannotEraseError: There is no customer 'cust_404'.\n")
     code, said = run("cust_001")
     assert code == 0
-    assert said.startswith("Erased: 1 addresses.\nWhat remains: ")
+    assert said.startswith("Erased: addresses (1).\nWhat remains: ")

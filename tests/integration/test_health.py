@@ -103,9 +103,10 @@ async def test_stopping_the_app_closes_its_database_connections(http: httpx.Asyn
 
 async def test_with_no_file_left_who_was_connected_before_is_still_answered(database: None, tmp_path: Path) -> None:
     files, log = 120, tmp_path / "log"
-    limited = f"ulimit -n {files} && exec {sys.executable} -m uvicorn inngest_app:app --port 0"
+    limited = ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh")
+    app = (sys.executable, "-m", "uvicorn", "inngest_app:app", "--port", "0")
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec("sh", "-c", limited, stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(*limited, *app, stdout=output, stderr=output)
     try:
         port = await its_port(process, log.read_text)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as before:
@@ -117,7 +118,8 @@ async def test_with_no_file_left_who_was_connected_before_is_still_answered(data
             for _, writer in strangers:
                 writer.close()
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
     assert log.read_text().count("No file is left for another connection.") == 1
     assert "socket.accept() out of system resource" not in log.read_text()

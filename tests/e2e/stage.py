@@ -138,13 +138,18 @@ class Stage:
         while left:
             await self.engine.settle()
             await self._struck()
-            if self._process is not None and not self._process.is_alive():
-                self.struck = True
-                await self._start(None)
+            timers = [name for live in self.server.engine.live.values() for name in live.timers] if self.server else []
+            retries = any(name.startswith("retry") for name in timers)
+            if self._process is not None:
+                if retries and not self.struck and self._misfortune.at is not None and self._misfortune.strike is None:
+                    # A call has failed, so the app may just have been killed: on a busy machine that is known later.
+                    self._process.join(0.5)
+                if not self._process.is_alive():
+                    self.struck = True
+                    await self._start(None)
             if self.server is None:
                 return
-            timers = [name for live in self.server.engine.live.values() for name in live.timers]
-            step = min(left, timedelta(seconds=30 if any(name.startswith("retry") for name in timers) else 300))
+            step = min(left, timedelta(seconds=30 if retries else 300))
             await self.server.advance(step)
             left -= step
 

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -76,6 +77,13 @@ async def synced(url: str) -> None:
     """Let the app at this address register with its engine."""
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         (await http.put(f"{url}/api/inngest")).raise_for_status()
+
+
+async def until_a_quiet_hour(engine: DevServer) -> None:
+    """Move the clock to a Tuesday at ten, before any app is known: whenever tests run, the next cron is as far away."""
+    now = engine.now()
+    days = (1 - now.weekday()) % 7 or 7
+    await engine.advance(now.replace(hour=10, minute=0, second=1) + timedelta(days=days) - now)
 
 
 @asynccontextmanager

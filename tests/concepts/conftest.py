@@ -12,7 +12,7 @@ from concepts.app import app
 from offline.inngest_server import DevServer
 from tests.concepts.shelf import Shelf
 from tests.durable.driver import OFFICIAL
-from tests.serving import listening, synced
+from tests.serving import listening, synced, until_a_quiet_hour
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +40,9 @@ async def shelf(shelf_url: str) -> AsyncIterator[Shelf]:
         yield official
         await official.cancel_all()
     else:
-        sdk_urls = [f"{shelf_url}/api/inngest"]
-        async with DevServer(port=urlsplit(url).port or 0, sdk_urls=sdk_urls, poll=False) as stand_in:
-            await stand_in.synced("concepts")
+        async with DevServer(port=urlsplit(url).port or 0, poll=False) as stand_in:
+            await until_a_quiet_hour(stand_in)
+            await synced(shelf_url)
             yield Shelf(url, stand_in)
         # A clock that passes Monday at nine starts the weekly report, even without a database. Its pool must not stay.
         await db.close()

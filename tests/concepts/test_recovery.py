@@ -145,14 +145,22 @@ async def test_what_fails_again_on_code_that_is_not_fixed_can_be_run_again(shelf
     await shelf.ended("recover-order", "FAILED", 4)
 
 
+async def between_two_orders(shelf: Shelf) -> str:
+    """A time after which some milliseconds pass on either side, because the engine's times are whole ones."""
+    await asyncio.sleep(0.005)
+    now = shelf.now().isoformat()
+    await asyncio.sleep(0.005)
+    return now
+
+
 async def test_only_the_window_and_the_named_function_are_run_again(shelf: Shelf, since: str) -> None:
     before, inside, after = (numbered(1) for _ in range(3))
     await order(shelf, before, "12,50")
     await shelf.ended("recover-order", "FAILED", 1)
-    opened = datetime.now(UTC).isoformat()
+    opened = await between_two_orders(shelf)
     await order(shelf, inside, "12,50")
     await shelf.ended("recover-order", "FAILED", 2)
-    closed = datetime.now(UTC).isoformat()
+    closed = await between_two_orders(shelf)
     await order(shelf, after, "12,50")
     failed = await shelf.ended("recover-order", "FAILED", 3)
     await command("rerun", "--function", "recover-offer", "--since", opened, "--until", closed, "--yes")

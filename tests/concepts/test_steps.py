@@ -14,9 +14,7 @@ FUNCTION = "customer-support-conversation"
 
 def called() -> list[str]:
     """What the conversation asked of the world. Concept 1 counts the same email, which is not its business."""
-    return [
-        name for name, _ in outside.calls if name not in {"count", "publish"}
-    ]  # a cron of another concept publishes
+    return [name for name, _ in outside.calls if name != "count"]
 
 
 @pytest.mark.conformance("Steps", "A step's body runs once, however often its function is called.")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 import inngest_app
 from offline.inngest_server import DevServer
 from tests.durable.driver import OFFICIAL, Engine
-from tests.serving import listening, synced
+from tests.serving import listening, synced, until_a_quiet_hour
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +31,6 @@ async def engine(database: None, app_url: str) -> AsyncIterator[Engine]:
         await official.cancel_all()
     else:
         async with DevServer(port=urlsplit(url).port or 0, poll=False) as stand_in:
-            # At any time of day, it is most of a day to the next health check.
-            now = stand_in.now()
-            await stand_in.advance(now.replace(hour=10, minute=0, second=1) + timedelta(days=1) - now)
+            await until_a_quiet_hour(stand_in)
             await synced(app_url)
             yield Engine(url, stand_in)

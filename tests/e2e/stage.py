@@ -23,6 +23,7 @@ from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
 from tests.mail_server import MailServer, mail_server
+from tests.serving import until_a_quiet_hour
 
 PATIENCE_SECONDS = 30.0
 Question = Callable[[], Awaitable[Any]]
@@ -88,10 +89,7 @@ class Stage:
     async def __aenter__(self) -> Self:
         if self.server is not None:
             await self.server.start()
-            # At any time of day: five minutes to the next tick of the one cron, most of a day to that of the other.
-            now = self.server.now()
-            ten = now.replace(hour=10, minute=0, second=1) + timedelta(days=1)
-            await self.server.advance(ten - now)
+            await until_a_quiet_hour(self.server)
         if self._mailing is not None:
             self.mail = await self._mailing.__aenter__()
             self._environment |= {"SMTP_URL": f"smtp://127.0.0.1:{self.mail.port}", "MAIL_FROM": "support@shop.example"}

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from offline.postgres import DEFAULT_PORT, EmbeddedPostgres, PostgresError
-from offline.signals import end_on_signals
+from offline.signals import run_until_stopped
 
 ENGINE_PORT, MODEL_PORT = 8288, 8290
 APP_URL = "http://127.0.0.1:8000/api/inngest"
@@ -58,18 +57,11 @@ def add_ports(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run until Ctrl-C. Returns 0 then, or 1 when a stand-in could not be started."""
-    try:
-        asyncio.run(_run(options))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("\nStopped. The data stays in .offline/, and the lines stay in .env.")
-    except (PostgresError, TakenPortError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    farewell = "Stopped. The data stays in .offline/, and the lines stay in .env."
+    return run_until_stopped(_run(options), PostgresError, TakenPortError, farewell=farewell)
 
 
 async def _run(options: argparse.Namespace) -> None:
-    end_on_signals()
     wanted = [options.only] if options.only else ["postgres", "engine", "model"]
     accounts: list[Account] = []
     async with contextlib.AsyncExitStack() as running:

@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 import db
 from offline.postgres import DEFAULT_DATA_DIR, EmbeddedPostgres, PostgresError
 from offline.processes import INHERITED, ROOT, Process
-from offline.signals import end_on_signals
+from offline.signals import run_until_stopped
 from offline.stack import RULE_BASED, Stack, StackError
 from refunds import ledger
 
@@ -69,18 +69,10 @@ def main(options: argparse.Namespace) -> int:
         if port and _is_taken(port):
             print(f"Port {port} is taken. Stop what listens there, or choose another one: --{name}-port N")
             return 1
-    try:
-        asyncio.run(_run(options))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("\nStopped.")
-    except (StackError, PostgresError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_until_stopped(_run(options), StackError, PostgresError)
 
 
 async def _run(options: argparse.Namespace) -> None:
-    end_on_signals()
     before, settings = _versions(), own_settings()
     postgres = EmbeddedPostgres(ROOT / DEFAULT_DATA_DIR, port=options.postgres_port)
     ports = {"engine_port": options.engine_port, "app_port": options.app_port}

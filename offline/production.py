@@ -9,7 +9,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Self
@@ -19,12 +18,12 @@ import httpx
 from offline.dev import own_settings
 from offline.postgres import EmbeddedPostgres, PostgresError
 from offline.processes import ROOT, Process, Processes, free_port
-from offline.signals import end_on_signals
+from offline.signals import run_until_stopped
 from offline.stack import START_SECONDS, StackError
 
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
-# What the configuration says of addresses, each of which is one line of it.
+# The lines of the configuration that hold addresses.
 TLS, INSIDE = "bind :443 ssl crt /etc/haproxy/certificate.pem", "bind :8080"
 REPLICAS = "server-template app 10 app:8000 resolvers network init-addr none"
 # The proxy asks every two seconds who is ready.
@@ -159,18 +158,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run until Ctrl-C. Returns 0 then, or 1 when something could not be started."""
-    try:
-        asyncio.run(_run(options))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("\nStopped.")
-    except (StackError, PostgresError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_until_stopped(_run(options), StackError, PostgresError)
 
 
 async def _run(options: argparse.Namespace) -> None:
-    end_on_signals()
     wanted = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.set)
     keys = ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY") if options.engine else ()

@@ -1,6 +1,8 @@
 """The ledger tells the refunds of a run apart by the ids of the model's tool calls, so these must be unique."""
 
 import copy
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -17,16 +19,23 @@ class OwnCallIds(ModelProvider):
 
     def get_model(self, model_name: str | None) -> Model:
         """The provider's model. What it answers passes through here before the SDK sees it."""
-        # A copy, because some providers hand out the same object again: it would be wrapped once more by every run.
-        model = copy.copy(self.provider.get_model(model_name))
-        ask = model.get_response
+        return around(self.provider.get_model(model_name), with_own_ids)
 
-        async def get_response(*arguments: Any, **options: Any) -> ModelResponse:
-            response = await ask(*arguments, **options)
-            for item in response.output:
-                if isinstance(item, ResponseFunctionToolCall):
-                    item.call_id = f"call_{uuid4().hex}"
-            return response
 
-        model.get_response = get_response  # type: ignore[method-assign]
-        return model
+def around(model: Model, call: Callable[..., Coroutine[Any, Any, ModelResponse]]) -> Model:
+    """A model whose calls go to `call`, together with the original's `get_response` as the first argument.
+
+    It is a copy, because some providers hand out the same object again: every run would wrap it once more.
+    """
+    wrapped = copy.copy(model)
+    wrapped.get_response = partial(call, model.get_response)  # type: ignore[method-assign]
+    return wrapped
+
+
+async def with_own_ids(ask: Callable[..., Awaitable[ModelResponse]], *arguments: Any, **options: Any) -> ModelResponse:
+    """Ask the model, and give the tool calls of its answer new ids."""
+    response = await ask(*arguments, **options)
+    for item in response.output:
+        if isinstance(item, ResponseFunctionToolCall):
+            item.call_id = f"call_{uuid4().hex}"
+    return response

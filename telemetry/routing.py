@@ -5,15 +5,17 @@ one. Whatever the easy model wants beyond looking up and replying, a refund abov
 model is asked the same. So no refund is asked for, and none is carried out, on the easy model's word.
 """
 
-import copy
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agents import ItemHelpers, ModelResponse, Tool
 from agents.models.default_models import get_default_model_settings
 from agents.models.interface import Model, ModelProvider
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
+
+from refunds.call_ids import around
 
 LONG_CHARS = 1000
 # Words and signs of money and of trouble with it. Every language has its own, so what is not written in plain ASCII and
@@ -41,9 +43,9 @@ class Router(ModelProvider):
     def get_model(self, model_name: str | None) -> Model:
         """The strong model, whose calls are first made to the easy one as long as nothing speaks against it."""
         strong, easy = self.provider.get_model(model_name), self.provider.get_model(self.easy)
-        model = copy.copy(strong)
 
-        async def get_response(
+        async def ask_one_of_them(
+            ask_strong: Callable[..., Awaitable[ModelResponse]],
             system_instructions: str | None,
             input: Any,  # noqa: A002 (the SDK passes it by this name)
             model_settings: Any,
@@ -63,10 +65,9 @@ class Router(ModelProvider):
                 except Exception as error:
                     logger.warning("The easy model failed, and the strong one takes over: %s", type(error).__name__)
                 self.handed_over = True
-            return await strong.get_response(system_instructions, input, model_settings, tools, *arguments, **options)
+            return await ask_strong(system_instructions, input, model_settings, tools, *arguments, **options)
 
-        model.get_response = get_response  # type: ignore[method-assign]
-        return model
+        return around(strong, ask_one_of_them)
 
 
 def is_easy(asked: Any, tools: list[Tool]) -> bool:

@@ -8,7 +8,7 @@ import copy
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ from agents.models.interface import Model, ModelProvider
 import db
 import settings
 import worker
+from refunds.call_ids import around
 from telemetry.current import WRITE_SECONDS, Run, current
 from telemetry.routing import Router
 from web.limits import within
@@ -53,11 +54,11 @@ class CountedModels(ModelProvider):
 
     def get_model(self, model_name: str | None) -> Model:
         """The provider's model. Every answer and every failure passes through here."""
-        # A copy, because some providers hand out the same object again: it would be counted twice.
-        model = copy.copy(self.provider.get_model(model_name))
-        ask = model.get_response
+        model = self.provider.get_model(model_name)
 
-        async def get_response(*arguments: Any, **options: Any) -> ModelResponse:
+        async def counted(
+            ask: Callable[..., Awaitable[ModelResponse]], *arguments: Any, **options: Any
+        ) -> ModelResponse:
             began = time.monotonic()
             try:
                 response = await ask(*arguments, **options)
@@ -67,8 +68,7 @@ class CountedModels(ModelProvider):
             keep(answered(response, model, time.monotonic() - began))
             return response
 
-        model.get_response = get_response  # type: ignore[method-assign]
-        return model
+        return around(model, counted)
 
 
 def install() -> None:

@@ -74,17 +74,18 @@ async def test_a_decision_recorded_in_the_millisecond_of_the_timeout_is_kept_or_
         assert [row["why"] for row in await history("decision refused")] == [refusal]
 
 
-async def test_a_decision_between_two_waits_is_found_when_the_time_is_up(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its wake-up finds nobody waiting: the run has just read that nothing was decided."""
+async def decided_between_two_waits(engine: Engine, monkeypatch: pytest.MonkeyPatch, **wake_up: Any) -> None:
+    """Pause a run and approve its refund just after it has read that nothing was decided, before it waits again.
+
+    `wake_up` is what the decision's event says besides the request.
+    """
     original = approval.read_decisions
 
     async def decided_just_after(run_id: str, *arguments: Any, **options: Any) -> dict[str, Any]:
         verdict = await original(run_id, *arguments, **options)
         if verdict["seconds_left"]:
             assert await decide(1, approved=True, by="grace") is None
-            await engine.decide(request_id=event_id)
+            await engine.decide(request_id=event_id, **wake_up)
         return verdict
 
     monkeypatch.setattr(approval, "read_decisions", decided_just_after)
@@ -92,6 +93,13 @@ async def test_a_decision_between_two_waits_is_found_when_the_time_is_up(
     await engine.decide(request_id=event_id)
     await engine.settle()
     assert await refunds_in_ledger() == [("approved", "approved")]
+
+
+async def test_a_decision_between_two_waits_is_found_when_the_time_is_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its wake-up finds nobody waiting: the run has just read that nothing was decided."""
+    await decided_between_two_waits(engine, monkeypatch)
     await engine.advance(hours=4, seconds=1)
     assert (await refunds_in_ledger(), await actions()) == ([("issued", "approved")], ISSUED)
 
@@ -258,20 +266,7 @@ async def test_a_decision_between_two_waits_is_applied_within_a_minute(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The desk's wake-up comes when the run has read that nothing was decided, and does not wait yet."""
-    original = approval.read_decisions
-
-    async def decided_just_after(run_id: str, *arguments: Any, **options: Any) -> dict[str, Any]:
-        verdict = await original(run_id, *arguments, **options)
-        if verdict["seconds_left"]:
-            assert await decide(1, approved=True, by="grace") is None
-            await engine.decide(request_id=event_id, refund_id=1)
-        return verdict
-
-    monkeypatch.setattr(approval, "read_decisions", decided_just_after)
-    event_id = await paused(engine)
-    await engine.decide(request_id=event_id)
-    await engine.settle()
-    assert await refunds_in_ledger() == [("approved", "approved")]
+    await decided_between_two_waits(engine, monkeypatch, refund_id=1)
     await engine.advance(seconds=21)
     await engine.settle()
     assert (await refunds_in_ledger(), await actions()) == ([("issued", "approved")], ISSUED)

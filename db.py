@@ -69,7 +69,7 @@ async def pool() -> Pool:
 
 
 async def _is_pgbouncer(url: str, tls: bool | None) -> bool:
-    """Whether a pooler is in between. No host name tells, but it makes up the process id that its clients are told."""
+    """Whether PgBouncer is in between: its clients are told a process id that is not the server's."""
     connection = await asyncpg.connect(url, ssl=tls, timeout=10, command_timeout=15, statement_cache_size=0)
     async with connection.transaction():
         made_up: bool = connection.get_server_pid() != await connection.fetchval("select pg_backend_pid()")
@@ -78,7 +78,7 @@ async def _is_pgbouncer(url: str, tls: bool | None) -> bool:
 
 
 async def _leave_as_it_is(_: object) -> None:
-    """Instead of asyncpg's reset, which costs a trip: nothing here sets what outlives its transaction."""
+    """Do not reset the connection, which would cost a trip: nothing in this app outlives its transaction."""
 
 
 async def close() -> None:
@@ -101,7 +101,7 @@ async def transaction(work: Work[T]) -> T:
 async def fetch(query: str, *arguments: object) -> list[dict[str, Any]]:
     """All rows of one statement that is safe to repeat. It takes one trip to the server, without begin and commit.
 
-    Only through PgBouncer are these needed: they keep preparing and executing the statement on one connection.
+    PgBouncer needs both: between them the statement is prepared and executed on the same connection.
     """
     rows = await _again_if_dropped(lambda connection: connection.fetch(query, *arguments), begin=False)
     return [dict(row) for row in rows]

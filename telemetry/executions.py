@@ -1,4 +1,4 @@
-"""What the engine's price is for: each run of a function, and each later try of one of its steps."""
+"""Counts what the engine charges for: each run of a function, and each later try of one of its steps."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What `inngest_app.py` and `deploy/connect.py` call. What no setting asks for is not imported."""
+"""The functions that `inngest_app.py` and `deploy/connect.py` call. A part that no setting asks for is not imported."""
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any

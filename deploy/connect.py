@@ -37,9 +37,9 @@ async def run(stopped: asyncio.Event) -> None:
 
 
 async def work(stopped: asyncio.Event) -> None:
-    """Run with what belongs to it: the address of the metrics, and the database's pool, which is closed in the end."""
+    """Run with what belongs to it: the address of the metrics, and in the end the last rows and the pool."""
     try:
-        async with hooks.metrics_meanwhile():
+        async with hooks.metrics_meanwhile(), hooks.rows_written_in_the_end():
             await run(stopped)
     finally:
         await db.close()

@@ -1,40 +1,9 @@
 """Which run the present code belongs to, for whatever is counted, logged or traced below it."""
 
-import asyncio
 import hashlib
-from collections.abc import Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
-
-# How long a row may take, and how long an answer waits for those that are left. An email is worth more than its rows.
-WRITE_SECONDS = 3
-
-
-class Writes:
-    """Rows that are written beside the work of one call, one after the other.
-
-    They are there before it is answered, unless the database is slower than an email may wait.
-    """
-
-    def __init__(self) -> None:
-        self._last: asyncio.Task[None] | None = None
-
-    def add(self, write: Coroutine[Any, Any, None]) -> None:
-        """Begin a write, which must not raise, as soon as those before it are done."""
-        before = self._last
-
-        async def in_turn() -> None:
-            if before is not None:
-                await asyncio.wait({before})
-            await write
-
-        self._last = asyncio.create_task(in_turn())
-
-    async def done(self) -> None:
-        """Wait until all is written, and for 3 seconds at most."""
-        if self._last is not None:
-            await asyncio.wait({self._last}, timeout=WRITE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -50,7 +19,8 @@ class Run:
     attempt: int
     request_id: str | None
     story: str = ""
-    writes: Writes = field(default_factory=Writes, compare=False, repr=False)
+    # The calls to a model that were made so far, of which a row is kept.
+    calls: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def trace_id(self) -> str:

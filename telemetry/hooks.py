@@ -1,12 +1,13 @@
 """The functions that `inngest_app.py` and `deploy/connect.py` call. A part that no setting asks for is not imported."""
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import fastapi
 
 import settings
-from telemetry import logs, usage
+from telemetry import logs, rows, usage
 from telemetry.middleware import Observer, observing
 
 
@@ -31,12 +32,20 @@ def middleware() -> list[Any]:
 
 
 def routes() -> fastapi.APIRouter:
-    """`GET /metrics`, if a setting asks for it."""
+    """`GET /metrics`, if a setting asks for it. When the server stops, the rows that have gathered are written."""
+    router = fastapi.APIRouter(lifespan=rows_written_in_the_end)
     if metrics_are_on():
         from telemetry import metrics
 
-        return metrics.routes()
-    return fastapi.APIRouter()
+        router.include_router(metrics.routes())
+    return router
+
+
+@asynccontextmanager
+async def rows_written_in_the_end(_: object = None) -> AsyncIterator[None]:
+    """Before a process ends in good order, its last rows are written."""
+    yield
+    await rows.here().written()
 
 
 def metrics_meanwhile() -> AbstractAsyncContextManager[None]:

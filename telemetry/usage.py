@@ -9,20 +9,19 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
 
 from agents import ModelResponse, RunConfig
 from agents.models.interface import Model, ModelProvider
 
-import db
 import settings
 import worker
 from refunds.call_ids import around
-from telemetry.current import WRITE_SECONDS, Run, current
+from telemetry import rows
+from telemetry.current import Run, current
 from telemetry.routing import Router
-from web.limits import within
 
 # Who else wants to hear of each call, by name.
 listeners: dict[str, Callable[["Call"], None]] = {}
@@ -121,7 +120,7 @@ def failed(error: BaseException, model: Model, seconds: float) -> Call:
 
 
 def keep(call: Call) -> None:
-    """Have the call's row written while the work goes on, and never fail: the answer is worth more than its row.
+    """Have the call's row written, and never fail: the answer is worth more than its row.
 
     A call outside any run, such as a developer's own, belongs to no email and is not kept.
     """
@@ -133,39 +132,15 @@ def keep(call: Call) -> None:
             tell(call)
         except Exception:
             logger.exception("Telemetry failed, and the run goes on")
-    run.writes.add(_keep(run, call))
+    run.calls.append(call)
+    rows.here().add(row_of(run, call))
 
 
-async def _keep(run: Run, call: Call) -> None:
-    try:
-        await within(WRITE_SECONDS, _write(run, call))
-    except Exception as error:
-        tokens = f"{call.input_tokens} tokens read, {call.output_tokens} written"
-        logger.error("The usage of run %s was not kept (%s): %s", run.run_id, tokens, type(error).__name__)
-
-
-async def _write(run: Run, call: Call) -> None:
-    # Within a run, because there are servers whose ids repeat after some hundred calls.
+def row_of(run: Run, call: Call) -> rows.Row:
+    """The call's row. The run is in its key, because there are servers whose ids repeat after some hundred calls."""
     ids = f"{call.request_id or ''}:{call.response_id or ''}"
-    await db.fetch(
-        "insert into model_calls (key, run_id, event_id, model, api, request_id, response_id, input_tokens,"
-        " cached_tokens, written_tokens, output_tokens, reasoning_tokens, error, seconds)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (key) do nothing",
-        f"{run.run_id}:{ids if ids != ':' else uuid4()}",
-        run.run_id,
-        run.event_id,
-        call.model,
-        call.api,
-        call.request_id,
-        call.response_id,
-        call.input_tokens,
-        call.cached_tokens,
-        call.written_tokens,
-        call.output_tokens,
-        call.reasoning_tokens,
-        call.error,
-        call.seconds,
-    )
+    key = f"{run.run_id}:{ids if ids != ':' else uuid4()}"
+    return asdict(call) | {"key": key, "run_id": run.run_id, "event_id": run.event_id}
 
 
 def _name(model: Model) -> str:

@@ -12,7 +12,7 @@ from agents import Tool
 import db
 import worker
 from offline.openai_api.server import application
-from telemetry import cost, report, routing, usage
+from telemetry import cost, report, routing, rows, usage
 from telemetry.current import Run
 from telemetry.prices import OPENAI, price_of
 from tests.durable.driver import Engine, actions
@@ -70,8 +70,9 @@ async def calls() -> list[dict[str, Any]]:
 
 
 async def executions() -> dict[str, int]:
-    rows = await db.fetch("select function_id, attempt, count(*) from executions group by 1, 2")
-    return {f"{row['function_id']} {row['attempt']}": row["count"] for row in rows}
+    await rows.here().written()
+    counted = await db.fetch("select function_id, attempt, count(*) from executions group by 1, 2")
+    return {f"{row['function_id']} {row['attempt']}": row["count"] for row in counted}
 
 
 async def refund_of(customer_id: str, engine: Engine) -> None:
@@ -87,16 +88,16 @@ async def refund_of(customer_id: str, engine: Engine) -> None:
 async def test_each_call_is_a_row_with_the_tokens_and_ids_of_the_provider(engine: Engine, api: Recorded) -> None:
     """The email waits for a person in between; its calls before and after belong to one event."""
     await refund_of("cust_002", engine)
-    rows = await calls()
+    kept = await calls()
     said = [answer["usage"] for answer in api.answered]
-    assert len(rows) == len(said) >= 3
-    assert [(row["input_tokens"], row["output_tokens"]) for row in rows] == [
+    assert len(kept) == len(said) >= 3
+    assert [(row["input_tokens"], row["output_tokens"]) for row in kept] == [
         (one["input_tokens"], one["output_tokens"]) for one in said
     ]
-    assert [row["response_id"] for row in rows] == [answer["id"] for answer in api.answered]
-    assert [row["request_id"] for row in rows] == [f"req_{number}" for number in range(len(rows))]
-    assert {(row["model"], row["error"]) for row in rows} == {(MODEL, None)}
-    assert len({row["event_id"] for row in rows}) == len({row["run_id"] for row in rows}) == 1
+    assert [row["response_id"] for row in kept] == [answer["id"] for answer in api.answered]
+    assert [row["request_id"] for row in kept] == [f"req_{number}" for number in range(len(kept))]
+    assert {(row["model"], row["error"]) for row in kept} == {(MODEL, None)}
+    assert len({row["event_id"] for row in kept}) == len({row["run_id"] for row in kept}) == 1
 
 
 async def test_what_varies_comes_last_and_before_it_every_byte_is_the_same(engine: Engine, api: Recorded) -> None:
@@ -127,13 +128,13 @@ async def test_a_failed_try_is_paid_and_counted_and_so_is_what_it_made_the_engin
     monkeypatch.setenv("MODEL", "rule-based")
     await engine.advance(minutes=2)
     assert await actions() == {"message_received": 1, "message_sent": 1}
-    rows = await calls()
-    assert [row["error"] for row in rows] == ["APIConnectionError", None, None]
+    kept = await calls()
+    assert [row["error"] for row in kept] == ["APIConnectionError", None, None]
     counted = {name: number for name, number in (await executions()).items() if name.startswith("handle")}
     assert counted == {"handle-customer-email 0": 1, "handle-customer-email 1": 1}
     found = await report.read()
     assert (found.total.emails, found.total.calls, found.total.failed) == (1, 3, 1)
-    assert found.total.tokens == sum(row["input_tokens"] + row["output_tokens"] for row in rows) > 0
+    assert found.total.tokens == sum(row["input_tokens"] + row["output_tokens"] for row in kept) > 0
 
 
 async def test_a_step_that_is_repeated_after_it_was_paid_is_paid_twice_and_its_rows_are_not_doubled(
@@ -157,7 +158,7 @@ async def test_a_step_that_is_repeated_after_it_was_paid_is_paid_twice_and_its_r
     # A write whose answer was lost is done again.
     run = Run("handle-customer-email", "run-1", "event-1", 0, None)
     for _ in range(2):
-        await usage._write(run, usage.Call(MODEL, OPENAI, 1.0, response_id="resp_1", input_tokens=10))
+        await rows.write([usage.row_of(run, usage.Call(MODEL, OPENAI, 1.0, response_id="resp_1", input_tokens=10))])
     assert len(await calls()) == 5
 
 
@@ -170,7 +171,7 @@ async def test_the_report_adds_up_and_guesses_no_price(database: None) -> None:
         ("run-3", "mail-2", usage.Call("somebodys-own", "http://models.invalid/v1/", 1.0, None, "c", 500, 0, 0, 5, 0)),
     ]
     for run_id, event_id, call in written:
-        await usage._write(Run("handle-customer-email", run_id, event_id, 0, None), call)
+        await rows.write([usage.row_of(Run("handle-customer-email", run_id, event_id, 0, None), call)])
     found = await report.read(7)
     today = found.by_day[-1]
     million = Decimal(1_000_000)
@@ -201,6 +202,19 @@ async def test_an_email_is_answered_when_its_usage_cannot_be_kept(
         await db.fetch("alter table elsewhere rename to model_calls")
         await db.fetch("alter table nowhere rename to executions")
     assert "The usage of run" in caplog.text
+
+
+async def test_a_call_that_cannot_be_stored_costs_no_other_row(
+    database: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A provider may say anything of what it used."""
+    run = Run("handle-customer-email", "run-1", "event-1", 0, None)
+    for tokens in (1, -1, 2):
+        rows.here().add(usage.row_of(run, usage.Call("own\0", None, 1.0, input_tokens=tokens)))
+    rows.here().add({"key": "run-1", "function_id": run.function_id, "run_id": run.run_id, "attempt": 0})
+    assert await executions() == {"handle-customer-email 0": 1}
+    assert [row["input_tokens"] for row in await calls()] == [1, 2]
+    assert "The usage of run run-1 was not kept (-1 tokens read" in caplog.text
 
 
 async def models_of(text: str, engine: Engine) -> list[str]:

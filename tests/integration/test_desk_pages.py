@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborNode
 import db
 from refunds import ledger
 from refunds.lookalikes import INVISIBLE
-from telemetry import executions, usage
+from telemetry import executions, rows, usage
 from telemetry.current import Run
 from telemetry.prices import OPENAI
 from tests.desk import Engine, application, asked, browser, decide, expires_in, fields, in_ledger, parsed, pay, words
@@ -63,8 +63,8 @@ async def paid(order_id: str, cents: int, customer: str = "cust_001") -> int:
 async def test_the_page_of_the_costs_has_the_sums_and_a_picture_of_the_days(visitor: httpx.AsyncClient) -> None:
     assert "No model was called." in words(await visitor.get("/approvals/cost"))
     run = Run("handle-customer-email", "run-1", "mail-1", 0, None)
-    await usage._write(run, usage.Call("gpt-5.4-mini", OPENAI, 1.0, None, "a", 3000, 1500, 0, 1000, 0))
-    await executions._write("run-1", run, 0)
+    call = usage.Call("gpt-5.4-mini", OPENAI, 1.0, None, "a", 3000, 1500, 0, 1000, 0)
+    await rows.write([usage.row_of(run, call), executions.row_of("run-1", run, 0)])
     page = await visitor.get("/approvals/cost?days=7")
     for said in (
         "1 emails, 4,000 tokens, 50% of what was read",
@@ -467,7 +467,8 @@ async def test_no_page_refers_to_another_host_or_carries_script_or_style(visitor
 async def test_hostile_text_is_text_on_every_page(visitor: httpx.AsyncClient) -> None:
     await db.fetch("insert into customers values ($1, $1, 'pro')", HOSTILE)
     refund_id = await asked(HOSTILE, customer=HOSTILE, reason=HOSTILE, email=HOSTILE)
-    await usage._write(Run(HOSTILE, "run-1", HOSTILE, 0, None), usage.Call(HOSTILE, None, 1.0, input_tokens=1))
+    run = Run(HOSTILE, "run-1", HOSTILE, 0, None)
+    await rows.write([usage.row_of(run, usage.Call(HOSTILE, None, 1.0, input_tokens=1))])
     paths = ["", f"/{refund_id}", "/decided", "/audit", "/audit/1", "/cost", "/waiting?list="]
     answers = [await visitor.get(f"/approvals{path}") for path in paths]
     answers.append(await visitor.get("/approvals/audit", params={"customer": HOSTILE, "run": HOSTILE}))

@@ -60,8 +60,7 @@ class Outcome(TypedDict):
 async def lookup_customer(context: RunContextWrapper[Ticket]) -> str:
     """Look up the customer who wrote the email: email address, tier, refunds so far."""
     customer_id = context.context["customer_id"]
-    customer = await db.get_customer(customer_id) or {"customer_id": customer_id}
-    return json.dumps(customer | {"refunds": await ledger.of_customer(customer_id)})
+    return json.dumps(await ledger.account(customer_id) or {"id": customer_id})
 
 
 @function_tool(needs_approval=True, failure_error_function=None)
@@ -134,9 +133,10 @@ async def run(
             email = start if isinstance(start, str) else ""
             reply = await replies.with_facts(reply, email, ticket["run_id"], ticket["customer_id"])
             return Outcome(reply=reply, state=None, asked=[])
+        # An email that was just read has asked for nothing before.
+        earlier = 0 if isinstance(start, str) else len(await ledger.of_run(ticket["run_id"]))
         start = result.to_state()
         asked: list[dict[str, Any]] = []
-        earlier = len(await ledger.of_run(ticket["run_id"]))
         for call in result.interruptions:
             refund, problem = rules.requested_refund(call.call_id, call.arguments, earlier + len(asked))
             if problem is None:

@@ -108,11 +108,10 @@ async def happened(customer_id: str, refund: Refund) -> None:
     run_id = f"before-{customer_id}-{order}"
     facts = {"call_id": "call", "order_id": order, "amount_cents": cents, "reason": reason}
     await ledger.open_requests(run_id, run_id, customer_id, [facts])
-    waiting = await ledger.oldest_pending(run_id, None)
-    if waiting is None:
+    if not await ledger.waiting(run_id, ["call"]):
         raise ValueError(f"{order} is there twice in what was before")
     approved = refund["status"] == "issued"
-    await ledger.decide(waiting["id"], waiting["shown"], approved=approved, by="grace", key=run_id)
+    await ledger.decide_oldest(run_id, None, ledger.Decision(approved=approved, by="grace", key=run_id))
     if approved:
         await payments.issue(run_id, "call", customer_id, order, cents, reason)
     else:

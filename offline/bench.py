@@ -263,7 +263,7 @@ async def _costs(console: Console, bench: Bench, share: int) -> dict[str, float]
     floor, answered = min(floor.milliseconds for floor, _ in rounds), min(email.milliseconds for _, email in rounds)
     took = sorted(await bench.approvals(APPROVALS // share))
     async with FarPostgres(stack.postgres.url) as far:
-        await stack.restart_app(DATABASE_URL=far.url)
+        await stack.restart_app(DATABASE_URL=far.url, DB_POOL_MAX="1")
         measured = {"email_to_floor": round(answered / floor, 2)} | await bench.trips(far, counted)
         far.seconds = FAR_SECONDS
         slow = await bench.one_by_one(counted)

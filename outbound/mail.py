@@ -43,13 +43,17 @@ async def send_once(
 
     `mail_key` and `received` are the `key` and `received` of `reply`, `detail` goes into the row. Raises UnsentError.
     """
-    [found] = await db.fetch(
-        "select exists (select from audit_log where key = $1) as sent, (select email from customers where id = $2)",
-        *db.clean([f"{run_id}:{step_id}", customer_id]),
-    )
-    if found["sent"]:
-        return
-    delivery = await reply(mail_key, found["email"] or "", db.clean(text), received)
+    address = ""
+    # Where nothing leaves, nobody has to know whether it has left already.
+    if settings.smtp() is not None:
+        [found] = await db.fetch(
+            "select exists (select from audit_log where key = $1) as sent, (select email from customers where id = $2)",
+            *db.clean([f"{run_id}:{step_id}", customer_id]),
+        )
+        if found["sent"]:
+            return
+        address = found["email"] or ""
+    delivery = await reply(mail_key, address, db.clean(text), received)
     # If the process dies between these two lines, the reply is sent again, with the same Message-ID.
     await db.record("message_sent", run_id, step_id, customer_id, reply=text, **detail, **delivery)
 

@@ -8,9 +8,7 @@ import db
 from refunds.lookalikes import alike
 
 RECENT = timedelta(days=30)
-# Selected with a refund, it lets the decisions and payments of its customer take turns until the transaction ends.
-LOCK = "pg_advisory_xact_lock(hashtextextended(customer_id, 0))"
-APPROVED_MAX, WAITING_MAX = 200, 50
+ELSEWHERE_MAX = 200
 # From this amount on a refund is said to be unusual, which is all that happens.
 UNUSUAL_CENTS = 50_000
 
@@ -27,19 +25,9 @@ class Sums(TypedDict):
 async def refunds_of(connection: db.Connection, customer_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The refunds of these customers that were approved or issued, and those that wait; the newest come first.
 
-    Of one customer these are the newest 200 of the first kind and the newest 50 of the second, which is more than a
-    person has: a page stays quick even where a program has asked for thousands.
+    Of one customer there are 200 of the first kind and 50 of the second at most.
     """
-    rows = await connection.fetch(
-        "select refund.* from unnest($1::text[]) as customer (id) cross join lateral ("
-        " (select * from refunds where customer_id = customer.id and status in ('approved', 'issued')"
-        "  order by id desc limit $2)"
-        " union all (select * from refunds where customer_id = customer.id and status = 'pending'"
-        "  and expires_at > now() order by id desc limit $3)) refund order by refund.id desc",
-        list(customer_ids),
-        APPROVED_MAX,
-        WAITING_MAX,
-    )
+    rows = await connection.fetch("select * from refunds_beside($1)", list(customer_ids))
     return [dict(row) for row in rows]
 
 
@@ -52,7 +40,7 @@ async def elsewhere(connection: db.Connection, order_ids: Iterable[str]) -> list
     rows = await connection.fetch(
         "select * from refunds where order_id = any($1) and status in ('approved', 'issued') order by id desc limit $2",
         list(order_ids),
-        APPROVED_MAX,
+        ELSEWHERE_MAX,
     )
     return [dict(row) for row in rows]
 

@@ -8,6 +8,7 @@ that doing it again changes nothing. The way from a yes to the money is in `paym
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -24,13 +25,13 @@ DECIDE = """
         approved_cents = $5, decision_key = $6, also_paid = $7
     where id = $1
 """
+IN_TURN = "select late, used, (refund).* from refunds_in_turn({one}, $2)"
+OLDEST = """
+    (select id from refunds where {column} = $1 and status = 'pending' and now() < expires_at order by id limit 1)
+"""
 APPROVE_FIRST = """
     insert into first_approvals (refund_id, shown, decided_by, approved_cents, decision_note, decision_key)
     values ($1, $2, $3, $4, $5, $6)
-"""
-KEY_WAS_USED = """
-    select exists (select from refunds where decision_key = $1)
-        or exists (select from first_approvals where decision_key = $1)
 """
 NO_SUCH_REFUND = "there is no such refund"
 
@@ -91,62 +92,82 @@ async def open_requests(run_id: str, request_id: str, customer_id: str, asked: l
     )
 
 
-async def decide(
-    refund_id: int,
-    was_shown: str,
-    *,
-    approved: bool,
-    by: str,
-    note: str = "",
-    amount_cents: int | None = None,
-    also_paid: bool = False,
-    key: str,
-) -> str | None:
-    """Record a person's decision on a pending refund. Returns None if it stands, else why it was refused.
+@dataclass(frozen=True)
+class Decision:
+    """A person's yes or no to a refund, and who it was.
 
-    `was_shown` is the digest of what the person saw, see `shown`. `amount_cents` lowers an approved amount. With
-    `also_paid` the refund is to be paid although a similar one was approved; without it such an approval is refused.
-    Where two reviewers are needed, the first yes leaves the refund pending, and the second can lower its amount. `key`
-    names this decision: delivered again it still stands, while another amount or note under the same key is another
-    decision. A decision that is refused is written to the history too.
+    `key` names the decision: delivered again it still stands, while another amount or note under the same key makes it
+    another one. `amount_cents` lowers an approved amount. With `also_paid` the refund is to be paid although a similar
+    one was approved; without it such an approval is refused.
     """
-    by, note, key = clean([by, note, key])
 
-    async def work(connection: Connection) -> str | None:
-        row, refunds = await _locked(connection, refund_id, key)
-        if row is None:
+    approved: bool
+    by: str
+    key: str
+    note: str = ""
+    amount_cents: int | None = None
+    also_paid: bool = False
+
+
+async def decide(refund_id: int, was_shown: str, decision: Decision) -> str | None:
+    """Record a decision on a pending refund. Returns None if it stands, else why it was refused.
+
+    `was_shown` is the digest of what the person saw, see `shown`. Where two reviewers are needed, the first yes leaves
+    the refund pending, and the second can lower its amount. A decision that is refused is written to the history too.
+    """
+    one = "$1::bigint"
+    return await transaction(lambda connection: _decide(connection, one, refund_id, was_shown, decision))
+
+
+async def decide_oldest(request_id: object, customer_id: object, decision: Decision) -> str | None:
+    """Do the same for the oldest pending refund of this request, or of this customer when no request is named.
+
+    Nothing was shown of it, so this is for dev mode alone. Where nothing is pending, nothing happens.
+    """
+    column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
+    oldest = OLDEST.format(column=column)
+    return await transaction(lambda connection: _decide(connection, oldest, clean(str(value)), None, decision))
+
+
+async def _decide(
+    connection: Connection, which: str, value: object, was_shown: str | None, decision: Decision
+) -> str | None:
+    by, note, key = clean([decision.by, decision.note, decision.key])
+    found = await connection.fetch(IN_TURN.format(one=which), value, key)
+    if not found:
+        if was_shown is not None:
             await _remember(connection, None, "decision refused", by, NO_SUCH_REFUND)
             return NO_SUCH_REFUND
-        first = (await first_approvals(connection, [row], refunds)).get(refund_id)
-        most = first["approved_cents"] if first else row["amount_cents"]
-        cents = None
-        if approved:
-            cents = most if amount_cents is None else amount_cents
-        if [key, cents, note] in [_as_decided(made) for made in (row, first) if made]:
-            return None
-        again = beside.to_pay_again(row, refunds) if approved else []
-        refusal = await _refusal(connection, row, key)
-        if refusal is not None:
-            pass
-        elif was_shown != shown(row, refunds, first):
-            refusal = "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
-        elif amount_cents is not None and not 0 < amount_cents <= most:
-            refusal = f"the amount must be above 0 and at most {most} cents"
-        elif approved and first and first["decided_by"] == by:
-            refusal = "you have approved it already, and another reviewer has to approve it too"
-        elif again and not also_paid:
-            refusal = f"it looks like {beside.in_words(again[0])}: say that it is to be paid as well"
-        if refusal is not None:
-            await _remember(connection, refund_id, "decision refused", by, refusal)
-        elif cents is not None and first is None and needs_two(row):
-            await connection.execute(APPROVE_FIRST, refund_id, shown(row, refunds), by, cents, note, key)
-            why = f"{cents} of {row['amount_cents']} cents: {note or 'no reason given'}"
-            await _remember(connection, refund_id, "first of two approvals", by, why)
-        else:
-            await _record(connection, refund_id, by, note, cents, key, again)
-        return refusal
-
-    return await transaction(work)
+        return None
+    row, *refunds = map(dict, found)
+    first = (await first_approvals(connection, [row], refunds)).get(row["id"])
+    most = first["approved_cents"] if first else row["amount_cents"]
+    cents = None
+    if decision.approved:
+        cents = most if decision.amount_cents is None else decision.amount_cents
+    if [key, cents, note] in [_as_decided(made) for made in (row, first) if made]:
+        return None
+    again = beside.to_pay_again(row, refunds) if decision.approved else []
+    refusal = _refusal(row)
+    if refusal is not None:
+        pass
+    elif was_shown is not None and was_shown != shown(row, refunds, first):
+        refusal = "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
+    elif decision.amount_cents is not None and not 0 < decision.amount_cents <= most:
+        refusal = f"the amount must be above 0 and at most {most} cents"
+    elif decision.approved and first and first["decided_by"] == by:
+        refusal = "you have approved it already, and another reviewer has to approve it too"
+    elif again and not decision.also_paid:
+        refusal = f"it looks like {beside.in_words(again[0])}: say that it is to be paid as well"
+    if refusal is not None:
+        await _remember(connection, row["id"], "decision refused", by, refusal)
+    elif cents is not None and first is None and needs_two(row):
+        await connection.execute(APPROVE_FIRST, row["id"], shown(row, refunds), by, cents, note, key)
+        why = f"{cents} of {row['amount_cents']} cents: {note or 'no reason given'}"
+        await _remember(connection, row["id"], "first of two approvals", by, why)
+    else:
+        await _record(connection, row["id"], by, note, cents, key, again)
+    return refusal
 
 
 async def _record(
@@ -158,27 +179,6 @@ async def _record(
     await connection.execute(DECIDE, refund_id, decision, by, note, cents, key, named)
     for other in again:
         await _remember(connection, refund_id, "to be paid as well", by, f"it looks like {beside.in_words(other)}")
-
-
-async def _locked(
-    connection: Connection, refund_id: int, key: str
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The refund and the customer's others, none of which is decided or paid before this transaction ends.
-
-    Two deliveries of the decision `key` take turns too.
-    """
-    customer_id = await connection.fetchval(
-        f"select customer_id, {beside.LOCK}, pg_advisory_xact_lock(hashtextextended($2, 1))"  # noqa: S608
-        " from refunds where id = $1",
-        refund_id,
-        key,
-    )
-    if customer_id is None:
-        return None, []
-    row = await connection.fetchrow(
-        "select *, now() >= expires_at as late from refunds where id = $1 for update", refund_id
-    )
-    return None if row is None else dict(row), await beside.refunds_of(connection, [customer_id])
 
 
 async def _remember(connection: Connection, refund_id: int | None, event: str, actor: str, why: str) -> None:
@@ -195,7 +195,7 @@ def _as_decided(row: dict[str, Any]) -> list[Any]:
     return [row["decision_key"], row["approved_cents"], row["decision_note"]]
 
 
-async def _refusal(connection: Connection, row: dict[str, Any], key: str) -> str | None:
+def _refusal(row: dict[str, Any]) -> str | None:
     """Why nobody can decide on the refund any more, or not with this key; None if somebody can."""
     if row["decision"] is not None:
         return f"it was already {row['decision']} by {row['decided_by']}"
@@ -203,32 +203,9 @@ async def _refusal(connection: Connection, row: dict[str, Any], key: str) -> str
         return f"it is {row['status']}: {row['outcome']}"
     if row["late"]:
         return "the time for a decision is up"
-    if await connection.fetchval(KEY_WAS_USED, key):
+    if row["used"]:
         return "this decision was already used for another refund"
     return None
-
-
-async def oldest_pending(request_id: object, customer_id: object) -> dict[str, Any] | None:
-    """The oldest pending refund of this request, or of this customer when no request is named.
-
-    Returns its id, and as `shown` the digest of what a person would be shown of it now.
-    """
-    column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
-
-    async def work(connection: Connection) -> dict[str, Any] | None:
-        found = await connection.fetchrow(
-            f"select * from refunds where {column} = $1 and status = 'pending' and now() < expires_at"  # noqa: S608
-            " order by id limit 1",
-            clean(str(value)),
-        )
-        if found is None:
-            return None
-        row = dict(found)
-        refunds = await beside.refunds_of(connection, [row["customer_id"]])
-        first = await first_approvals(connection, [row], refunds)
-        return {"id": row["id"], "shown": shown(row, refunds, first.get(row["id"]))}
-
-    return await transaction(work)
 
 
 async def of_run(run_id: str) -> list[dict[str, Any]]:
@@ -240,13 +217,29 @@ async def of_run(run_id: str) -> list[dict[str, Any]]:
     )
 
 
-async def of_customer(customer_id: str) -> list[dict[str, Any]]:
-    """What the customer was refunded so far, and what waits: order_id, amount_cents, status."""
+async def waiting(run_id: str, calls: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of the run's refunds with these call ids that nobody has decided, each with its customer's tier."""
     return await fetch(
-        "select order_id, coalesce(approved_cents, amount_cents) as amount_cents, status"
-        " from refunds where customer_id = $1 order by id desc limit 20",
-        customer_id,
+        "select refunds.*, tier from refunds join customers on customers.id = customer_id"
+        " where run_id = $1 and call_id = any($2) and status = 'pending' order by refunds.id",
+        run_id,
+        clean(calls),
     )
+
+
+async def account(customer_id: str) -> dict[str, Any] | None:
+    """The customer's id, email and tier, and as `refunds` the newest 20: order_id, amount_cents, status of each.
+
+    Returns None when there is no such customer.
+    """
+    rows = await fetch(
+        "select id, email, tier, (select json_agg(refund) from ("
+        "  select order_id, coalesce(approved_cents, amount_cents) as amount_cents, status from refunds"
+        "  where customer_id = customers.id order by refunds.id desc limit 20"
+        " ) refund) as refunds from customers where id = $1",
+        clean(customer_id),
+    )
+    return rows[0] | {"refunds": json.loads(rows[0]["refunds"] or "[]")} if rows else None
 
 
 async def expire(run_id: str, *, overdue_only: bool, calls: Sequence[str] | None = None) -> None:

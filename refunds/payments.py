@@ -10,9 +10,24 @@ from typing import Any
 
 import asyncpg
 
-from db import Connection, clean, fetch, record_in, transaction
+from db import Connection, clean, fetch, transaction
 from refunds import beside, ledger, providers
 from refunds.rules import order_as_given
+
+IN_TURN = """
+    select (refund).* from refunds_in_turn((select id from refunds where run_id = $1 and call_id = $2), null)
+"""
+SETTLE = """
+    with settled as (
+        update refunds set status = 'issued', settled_at = now(), outcome = $2 where id = $1 and status = 'approved'
+        returning *
+    )
+    insert into audit_log (action, key, run_id, customer_id, detail)
+    select 'refund_issued', run_id || ':issue_refund:' || call_id, run_id, customer_id, jsonb_build_object(
+        'refund_id', id, 'order_id', order_id, 'amount_cents', approved_cents, 'approved_by', decided_by,
+        'also_paid', also_paid, 'reference', outcome
+    ) from settled on conflict (key) do nothing returning key
+"""
 
 
 async def issue(
@@ -40,7 +55,7 @@ async def issue(
         if isinstance(declined, providers.NothingFoundError) and row["payment_started_at"] is not None:
             raise
     else:
-        return await transaction(lambda connection: _settle(connection, row, reference))
+        return await _settle(row, reference)
     return await transaction(lambda connection: _decline(connection, row, why))
 
 
@@ -49,10 +64,8 @@ async def _begin(
 ) -> dict[str, Any] | asyncpg.Record:
     """Mark the payment as begun and return the row as it was before; or return what the agent is told instead."""
     _, order_id, _, _ = facts
-    await connection.execute(f"select {beside.LOCK} from refunds where run_id = $1 and call_id = $2", run_id, call_id)  # noqa: S608
-    row = await connection.fetchrow(
-        "select * from refunds where run_id = $1 and call_id = $2 for update", run_id, call_id
-    )
+    found = await connection.fetch(IN_TURN, run_id, call_id)
+    row = found[0] if found else None
     if row is not None and row["status"] == "blocked":
         return {"status": "blocked", "order_id": row["order_id"], "why": row["outcome"]}
     if row is None or row["status"] in {"pending", "rejected", "expired"}:
@@ -66,58 +79,39 @@ async def _begin(
         return await ledger.block(connection, row, why)
     if row["payment_started_at"] is not None:
         return row
-    unknown = _unknown_to_the_approver(dict(row), await beside.refunds_of(connection, [row["customer_id"]]))
+    unknown = _unknown_to_the_approver(*map(dict, found))
     if unknown is not None:
         return await ledger.block(connection, row, f"{beside.in_words(unknown)}, was paid meanwhile and looks the same")
     await connection.execute("update refunds set payment_started_at = now() where id = $1", row["id"])
     return row
 
 
-def _unknown_to_the_approver(row: dict[str, Any], refunds: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _unknown_to_the_approver(row: dict[str, Any], *refunds: dict[str, Any]) -> dict[str, Any] | None:
     """A similar refund whose payment was begun, while nobody has said of one of the two that it is paid as well."""
-    for other in beside.to_pay_again(row, refunds):
+    for other in beside.to_pay_again(row, list(refunds)):
         said = other["id"] in row["also_paid"] or row["id"] in other["also_paid"]
         if other["payment_started_at"] is not None and not said:
             return other
     return None
 
 
-async def _settle(connection: Connection, row: asyncpg.Record, reference: str) -> dict[str, Any]:
-    """Write that the provider paid."""
-    settled = await connection.fetchval(
-        "update refunds set status = 'issued', settled_at = now(), outcome = $2 where id = $1 and status = 'approved'"
-        " returning id",
-        row["id"],
-        reference,
-    )
-    if settled is not None:
-        await record_in(
-            connection,
-            "refund_issued",
-            row["run_id"],
-            f"issue_refund:{row['call_id']}",
-            row["customer_id"],
-            refund_id=row["id"],
-            order_id=row["order_id"],
-            amount_cents=row["approved_cents"],
-            approved_by=row["decided_by"],
-            also_paid=row["also_paid"],
-            reference=reference,
-        )
-    elif (status := await _locked_status(connection, row)) != "issued":
-        raise RuntimeError(f"refund {row['id']} was paid ({reference}) while the ledger came to say {status}")
+async def _settle(row: asyncpg.Record, reference: str) -> dict[str, Any]:
+    """Write that the provider paid, and its audit row, in one statement."""
+    if not await fetch(SETTLE, row["id"], reference):
+        [now] = await fetch("select status from refunds where id = $1", row["id"])
+        if now["status"] != "issued":
+            raise RuntimeError(
+                f"refund {row['id']} was paid ({reference}) while the ledger came to say {now['status']}"
+            )
     return _issued(row)
 
 
 async def _decline(connection: Connection, row: asyncpg.Record, why: str) -> dict[str, Any]:
     """Close the refund without money, unless another call of the same key has meanwhile paid."""
-    if await _locked_status(connection, row) == "issued":
+    status = await connection.fetchval("select status from refunds where id = $1 for update", row["id"])
+    if status == "issued":
         return _issued(row)
     return await ledger.block(connection, row, why)
-
-
-async def _locked_status(connection: Connection, row: asyncpg.Record) -> Any:
-    return await connection.fetchval("select status from refunds where id = $1 for update", row["id"])
 
 
 def _issued(row: asyncpg.Record) -> dict[str, Any]:

@@ -44,6 +44,18 @@ WORDS = re.compile("|".join(rf"(?<![a-z]){re.escape(stem)}" for stem in STEMS))
 # 49.00, 1.234,50, CHF 40, 500 DKK.
 AMOUNT = re.compile(r"\d[.,\u066b]\d\d(?!\d)|\d\s?[A-Z]{3}\b|\b[A-Z]{3}\s?\d")
 
+# The refunds that the run asked for and the last ones that the customer was given otherwise, the oldest first; and
+# whether the run asked for something that no person was asked about, of which `worker.run` leaves a row.
+RECORDS = """
+    select said.refused, refund.* from (
+        select exists (select from audit_log where run_id = $1 and starts_with(key, $4)) as refused
+    ) said left join (
+        (select * from refunds where run_id = $1)
+        union all
+        (select * from refunds where customer_id = $2 and status = 'issued' and run_id <> $1 order by id desc limit $3)
+    ) refund on true order by refund.id
+"""
+
 
 def may_be_about_money(text: str) -> bool:
     """Whether a text may be about money. It errs towards yes, and says so of any text with letters beyond A to Z."""
@@ -58,9 +70,10 @@ async def with_facts(reply: str, email: str, run_id: str, customer_id: str) -> s
 
     `email` is what the reply answers, as far as it is known.
     """
-    refunds = await _of_the_run_or_issued(run_id, customer_id)
+    rows = await fetch(RECORDS, run_id, customer_id, EARLIER_MAX, f"{run_id}:refuse_refund:")
+    refunds = [row for row in rows if row["id"] is not None]
     facts = [_fact(row) for row in refunds if row["run_id"] == run_id]
-    if await _refused(run_id):
+    if rows[0]["refused"]:
         facts.append("Not made: a refund that could not be asked for.")
     if not facts and not may_be_about_money(reply) and not may_be_about_money(email):
         return reply
@@ -90,24 +103,3 @@ def _what(row: dict[str, Any]) -> str:
         # An order's name is as the email gave it, and must not read like another fact.
         order = '"' + order.replace('"', "'") + '"'
     return f"refund of ${cents // 100:,}.{cents % 100:02} for order {order}"
-
-
-async def _of_the_run_or_issued(run_id: str, customer_id: str) -> list[dict[str, Any]]:
-    """The refunds that the run asked for, and the last ones that the customer was given otherwise, the oldest first."""
-    return await fetch(
-        "(select * from refunds where run_id = $1) union all (select * from refunds"
-        " where customer_id = $2 and status = 'issued' and run_id <> $1 order by id desc limit $3) order by id",
-        run_id,
-        customer_id,
-        EARLIER_MAX,
-    )
-
-
-async def _refused(run_id: str) -> bool:
-    """Whether the run asked for something that no person was asked about; `worker.run` writes a row for each."""
-    [found] = await fetch(
-        "select exists (select from audit_log where run_id = $1 and starts_with(key, $2)) as refused",
-        run_id,
-        f"{run_id}:refuse_refund:",
-    )
-    return bool(found["refused"])

@@ -5,7 +5,6 @@ from typing import Any
 
 import inngest
 
-import db
 import worker
 from outbound import chat
 from refunds import ledger, replies
@@ -24,15 +23,12 @@ async def notify_reviewer(
     told, still find the refunds at the desk.
     """
     await ledger.open_requests(ticket["run_id"], request_id, ticket["customer_id"], asked)
-    calls = [refund["call_id"] for refund in asked]
-    rows = [row for row in await ledger.of_run(ticket["run_id"]) if row["call_id"] in calls]
-    waiting = [row for row in rows if row["status"] == "pending"]
+    waiting = await ledger.waiting(ticket["run_id"], [refund["call_id"] for refund in asked])
     if not waiting:  # They were decided while the chat service was away.
         return {"told": False}
-    customer = await db.get_customer(ticket["customer_id"]) or {"tier": "unknown"}
     try:
         async with retry_chat():
-            return {"told": await chat.about_refunds(f"{ticket['customer_id']} ({customer['tier']})", waiting)}
+            return {"told": await chat.about_refunds(f"{ticket['customer_id']} ({waiting[0]['tier']})", waiting)}
     except (chat.UnavailableError, inngest.RetryAfterError) as error:
         if attempt < RETRIES:
             raise
@@ -50,8 +46,12 @@ async def read_decisions(
     step in the dashboard.
     """
     refused = await record_dev_decision(wake_up) if wake_up is not None and dev else None
-    await ledger.expire(run_id, overdue_only=wake_up is not None, calls=[refund["call_id"] for refund in asked])
     rows = await ledger.of_run(run_id)
+    calls = [refund["call_id"] for refund in asked]
+    pending = [row for row in rows if row["status"] == "pending" and row["call_id"] in calls]
+    if any(wake_up is None or row["seconds_left"] <= 0 for row in pending):
+        await ledger.expire(run_id, overdue_only=wake_up is not None, calls=calls)
+        rows = await ledger.of_run(run_id)
     return {
         "refused": refused,
         "seconds_left": max((row["seconds_left"] for row in rows if row["status"] == "pending"), default=0),
@@ -72,22 +72,17 @@ async def record_dev_decision(event: inngest.Event) -> str | None:
     approved, amount = event.data.get("approved"), event.data.get("amount_cents")
     if not isinstance(approved, bool) or (amount is not None and type(amount) is not int):
         return None
-    refund = await ledger.oldest_pending(event.data.get("request_id"), event.data.get("customer_id"))
-    if refund is None:
-        return None
-    note = event.data.get("rejection_message") or ""
-    refusal = await ledger.decide(
-        refund["id"],
-        refund["shown"],
+    decision = ledger.Decision(
         approved=approved,
         by="dev-mode event",
-        note=str(note),
+        key=event.id,
+        note=str(event.data.get("rejection_message") or ""),
         amount_cents=amount,
         also_paid=event.data.get("also_paid") is True,
-        key=event.id,
     )
+    refusal = await ledger.decide_oldest(event.data.get("request_id"), event.data.get("customer_id"), decision)
     if refusal is not None:
-        logger.warning("Refund %s was not decided: %s", refund["id"], refusal)
+        logger.warning("Event %s decided nothing: %s", event.id, refusal)
     return refusal
 
 

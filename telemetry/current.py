@@ -2,7 +2,7 @@
 
 import hashlib
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -19,8 +19,6 @@ class Run:
     attempt: int
     request_id: str | None
     story: str = ""
-    # The calls to a model that were made so far, of which a row is kept.
-    calls: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def trace_id(self) -> str:

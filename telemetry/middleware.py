@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import inngest
 
-from telemetry import executions, rows
+from telemetry import executions
 from telemetry.current import Run, current, story_of
 
 # What the SDK calls a step that was tried, in its answer to the engine. The others say what is to be waited for or run.
@@ -90,8 +90,6 @@ class Telemetry(inngest.Middleware):
         run = self._run
         if run is not None:
             self._tell(lambda observer: observer.ended(run, self._event, self._end))
-            if run.calls:
-                await rows.here().written()
 
     async def before_send_events(self, events: list[inngest.Event]) -> None:
         """Tell which events are sent."""

@@ -1,7 +1,7 @@
-"""The rows that telemetry leaves in the database: they gather for a moment, and are written in one trip.
+"""The rows that telemetry leaves in the database: they gather for 0.1 seconds, and are written in one trip.
 
-They are written 0.1 s after the first of them, and at once when a step that called a model is about to be answered. A
-process that is killed loses those that it had gathered. No failure is raised: an email is worth more than its rows.
+A process that ends in good order writes them first; one that is killed loses those of its last moment. No failure is
+raised, and nobody waits for a row: an email is worth more than what is known of its cost.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import db
 from web.limits import within
 
 GATHER_SECONDS = 0.1
-# How long a write may take, and how long an answer waits for it.
+# How long a write may take.
 WRITE_SECONDS = 3
 CALL = """
     key, run_id, event_id, model, api, request_id, response_id, input_tokens, cached_tokens, written_tokens,

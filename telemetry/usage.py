@@ -132,7 +132,6 @@ def keep(call: Call) -> None:
             tell(call)
         except Exception:
             logger.exception("Telemetry failed, and the run goes on")
-    run.calls.append(call)
     rows.here().add(row_of(run, call))
 
 

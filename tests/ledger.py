@@ -21,7 +21,8 @@ async def shown(refund_id: int) -> str:
 async def decide(refund_id: int, *, approved: bool, by: str, key: str | None = None, **decision: Any) -> str | None:
     """Decide as a person who looked at the row just now; None, or why it was refused. Each call is another decision."""
     seen = await shown(refund_id)
-    return await ledger.decide(refund_id, seen, approved=approved, by=by, key=key or str(uuid4()), **decision)
+    made = ledger.Decision(approved=approved, by=by, key=key or str(uuid4()), **decision)
+    return await ledger.decide(refund_id, seen, made)
 
 
 async def approve_unseen(run_id: str) -> None:

@@ -114,7 +114,7 @@ class Approver:
 
     async def _decide(self, row: dict[str, Any], approved: bool, key: str, cents: int | None = None) -> str | None:
         seen = await shown(row["id"]) if row["digest"] != WRONG else WRONG
-        refusal = await ledger.decide(row["id"], seen, approved=approved, by="grace", amount_cents=cents, key=key)
+        refusal = await ledger.decide(row["id"], seen, ledger.Decision(approved, "grace", key, amount_cents=cents))
         if refusal is None:
             self._used.append(key)
             if approved:

@@ -179,11 +179,7 @@ class Decide:
             refusal = await ledger.decide(
                 rows[0]["id"],
                 await shown(rows[0]["id"]) if self.honest else "0",
-                approved=self.approved,
-                by="grace",
-                amount_cents=self.cents,
-                also_paid=self.also,
-                key=self.key,
+                ledger.Decision(self.approved, "grace", self.key, amount_cents=self.cents, also_paid=self.also),
             )
             # Who is honest looks again when another refund was paid meanwhile.
             rows = rows if self.honest else []

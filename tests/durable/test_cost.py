@@ -66,6 +66,7 @@ async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorded]:
 
 
 async def calls() -> list[dict[str, Any]]:
+    await rows.here().written()
     return await db.fetch("select * from model_calls order by id")
 
 
@@ -198,6 +199,7 @@ async def test_an_email_is_answered_when_its_usage_cannot_be_kept(
     try:
         await engine.email(PLAIN)
         await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+        await rows.here().written()
     finally:
         await db.fetch("alter table elsewhere rename to model_calls")
         await db.fetch("alter table nowhere rename to executions")

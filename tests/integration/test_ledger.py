@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -193,7 +194,7 @@ async def test_a_large_refund_needs_two_different_reviewers(monkeypatch: pytest.
     assert await decide(large, approved=True, by="grace") == alone
     used = "this decision was already used for another refund"
     assert await decide(other, approved=True, by="alan", key=f"first-{large}") == used
-    late = await ledger.decide(large, unseen, approved=True, by="alan", key="unseen")
+    late = await ledger.decide(large, unseen, ledger.Decision(True, "alan", "unseen"))
     assert str(late).startswith("it is not what was shown")
     assert await decide(large, approved=True, by="alan", amount_cents=4000) is None
     assert (await issue(**wanted("call-2", "B-2", 5000)))["amount_cents"] == 4000
@@ -214,8 +215,8 @@ async def test_a_large_refund_needs_two_different_reviewers(monkeypatch: pytest.
 async def test_two_first_approvals_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECOND_APPROVER_CENTS", "1")
     [refund_id] = await asked()
-    yes = partial(ledger.decide, refund_id, await shown(refund_id), approved=True)
-    answers = await asyncio.gather(*(yes(by=f"reviewer-{n}", key=f"key-{n}") for n in range(4)))
+    yes = partial(ledger.decide, refund_id, await shown(refund_id))
+    answers = await asyncio.gather(*(yes(ledger.Decision(True, f"reviewer-{n}", f"key-{n}")) for n in range(4)))
     assert answers.count(None) == 1
     assert await column() == ["pending"]
 
@@ -232,21 +233,20 @@ async def test_a_decision_on_a_refund_that_does_not_exist_is_refused() -> None:
     assert await decide(999, approved=True, by="grace") == "there is no such refund"
 
 
-async def test_the_oldest_pending_refund_is_found_by_request_or_by_customer() -> None:
-    [first] = await asked("run-1")
-    second, third = await asked("run-2", wanted("call-1", "A-2"), wanted("call-2", "A-3"))
-    assert await ledger.oldest_pending(None, "cust_001") == {"id": first, "shown": await shown(first)}
-    assert await ledger.oldest_pending("event-of-run-2", "cust_002") == {"id": second, "shown": await shown(second)}
-    await decide(first, approved=False, by="grace")
-    await decide(second, approved=True, by="grace")
-    assert await ledger.oldest_pending(None, "cust_001") == {"id": third, "shown": await shown(third)}
-    for request_id, customer_id in [
-        ("event-of-run-1", "cust_001"),
-        (None, "cust_002"),
-        ("x", "cust_001"),
-        (None, None),
-    ]:
-        assert await ledger.oldest_pending(request_id, customer_id) is None
+async def test_where_nothing_was_shown_the_oldest_pending_refund_of_the_request_or_customer_is_decided() -> None:
+    await asked("run-1")
+    await asked("run-2", wanted("call-1", "A-2"), wanted("call-2", "A-3"))
+
+    async def no(request_id: object, customer_id: object) -> list[Any]:
+        decision = ledger.Decision(False, "dev-mode event", key=str(uuid4()))
+        assert await ledger.decide_oldest(request_id, customer_id, decision) is None
+        return [row["status"] for row in await db.fetch("select status from refunds order by id")]
+
+    assert await no(None, "cust_001") == ["rejected", "pending", "pending"]
+    assert await no("event-of-run-2", "cust_002") == ["rejected", "rejected", "pending"]
+    for nobodys in [("event-of-run-1", "cust_001"), (None, "cust_002"), ("x", "cust_001"), (None, None)]:
+        assert (await no(*nobodys))[2] == "pending"
+    assert await no(None, "cust_001") == ["rejected", "rejected", "rejected"]
 
 
 async def test_what_nobody_decided_expires_and_a_decision_made_before_stands() -> None:
@@ -403,7 +403,7 @@ async def test_a_decision_on_what_was_shown_before_another_refund_was_paid_is_re
     await approved("run-2")
     assert await shown(waits) == before
     await issue("run-2")
-    late = await ledger.decide(waits, before, approved=True, by="alan", key="late")
+    late = await ledger.decide(waits, before, ledger.Decision(True, "alan", "late"))
     assert late == "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
     assert await decide(waits, approved=True, by="alan") is None
 
@@ -411,8 +411,8 @@ async def test_a_decision_on_what_was_shown_before_another_refund_was_paid_is_re
 async def test_eight_approvals_at_once_for_one_order_pay_it_once() -> None:
     ids = [(await asked(f"run-{n}"))[0] for n in range(8)]
     seen = [await shown(refund_id) for refund_id in ids]
-    yes = partial(ledger.decide, approved=True, by="grace")
-    answers = await asyncio.gather(*(yes(*pair, key=str(n)) for n, pair in enumerate(zip(ids, seen, strict=True))))
+    decisions = [ledger.Decision(True, "grace", key=str(refund_id)) for refund_id in ids]
+    answers = await asyncio.gather(*map(ledger.decide, ids, seen, decisions))
     assert answers.count(None) == 1
     results = await asyncio.gather(*(issue(f"run-{n}") for n in range(8)))
     assert sorted(result["status"] for result in results) == ["blocked"] * 7 + ["issued"]
@@ -480,16 +480,14 @@ async def test_other_orders_and_other_customers_are_paid_for_themselves() -> Non
     assert await paid() == (3, 3)
 
 
-async def test_the_ledger_and_the_audit_row_are_written_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_ledger_and_the_audit_row_are_written_together_or_not_at_all() -> None:
     await approved()
-
-    async def fails(*_: Any, **__: Any) -> None:
-        raise RuntimeError("the process is in trouble")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(payments, "record_in", fails)
-        with pytest.raises(RuntimeError):
+    await db.fetch("alter table audit_log add constraint refuses check (action <> 'refund_issued') not valid")
+    try:
+        with pytest.raises(asyncpg.CheckViolationError):
             await issue()
+    finally:
+        await db.fetch("alter table audit_log drop constraint refuses")
     assert await paid() == (0, 0)
     assert await column() == ["approved"]
     await issue()
@@ -572,10 +570,17 @@ async def test_a_customers_history_is_what_was_really_paid_and_what_waits() -> N
     await issue(order_id="A-1")
     await asked("run-2", wanted("call-1", "A-2"))
     await asked("run-3", customer_id="cust_002")
-    assert await ledger.of_customer("cust_001") == [
-        {"order_id": "A-2", "amount_cents": 4900, "status": "pending"},
-        {"order_id": "A-1", "amount_cents": 100, "status": "issued"},
-    ]
+    assert await ledger.account("cust_001") == {
+        "id": "cust_001",
+        "email": "ada@example.com",
+        "tier": "enterprise",
+        "refunds": [
+            {"order_id": "A-2", "amount_cents": 4900, "status": "pending"},
+            {"order_id": "A-1", "amount_cents": 100, "status": "issued"},
+        ],
+    }
+    assert (await ledger.account("cust_003") or {})["refunds"] == []
+    assert await ledger.account("cust_404") is None
 
 
 # What the database itself refuses, whoever asks

@@ -426,7 +426,7 @@ async def test_a_decision_on_something_else_than_was_shown_is_refused_and_record
         ledger.digest("cust_001", "A-1001", 4900, "because"),
         "",
     ):
-        refusal = await ledger.decide(refund_id, seen, approved=approved, by="eve", key=f"key-{seen}")
+        refusal = await ledger.decide(refund_id, seen, ledger.Decision(approved, "eve", key=f"key-{seen}"))
         assert refusal == "it is not what was shown: the form was for another refund, or another one was paid meanwhile"
     assert await history(refund_id) == [ASKED] + [("decision refused", "eve", refusal)] * 5
     assert [row["status"] for row in await ledger.of_run("run-1")] == ["pending"]
@@ -482,7 +482,7 @@ async def test_the_second_of_two_approvers_in_the_same_instant_is_told_by_whom_i
 
     def in_a_thread(name: str, approved: bool) -> None:
         async def once() -> None:
-            told[name] = await ledger.decide(refund_id, seen, approved=approved, by=name, key=name)
+            told[name] = await ledger.decide(refund_id, seen, ledger.Decision(approved, name, key=name))
             await db.close()
 
         asyncio.run(once())

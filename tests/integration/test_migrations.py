@@ -30,6 +30,7 @@ NAMES = [
     "0009_people_in_the_data.sql",
     "0010_costs.sql",
     "0011_notes_of_first_approvals.sql",
+    "0012_turns.sql",
 ]
 
 

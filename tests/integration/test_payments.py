@@ -450,18 +450,15 @@ async def test_dying_between_the_charge_and_the_ledger_pays_once(
 async def test_a_database_that_goes_away_after_the_charge_costs_no_second_one(
     account: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+
+    async def fails(*_: Any) -> Any:
+        raise ConnectionResetError("the database is gone")
+
     await approved()
-    original, calls = db.transaction, list[int]()
-
-    async def second_one_fails(work: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise ConnectionResetError("the database is gone")
-        return await original(work)
-
-    monkeypatch.setattr(payments, "transaction", second_one_fails)
-    with pytest.raises(ConnectionResetError):
-        await issue()
+    with monkeypatch.context() as gone:
+        gone.setattr(payments, "fetch", fails)
+        with pytest.raises(ConnectionResetError):
+            await issue()
     assert account.paid() == PAID
     assert await issue() == ISSUED
 

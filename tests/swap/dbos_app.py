@@ -123,9 +123,7 @@ async def receive(event_id: str, email: dict[str, str]) -> None:
 @app.post("/decisions/{event_id}")
 async def decide(event_id: str, decision: dict[str, bool]) -> None:
     """A person's decision: into the ledger first, then the wake-up."""
-    for _ in await ledger.of_run(event_id):
-        refund = await ledger.oldest_pending(event_id, None)
-        if refund is not None:
-            shown, key = refund["shown"], str(refund["id"])
-            await ledger.decide(refund["id"], shown, approved=decision["approved"], by="grace", key=key)
+    for refund in await ledger.of_run(event_id):
+        yes_or_no = ledger.Decision(approved=decision["approved"], by="grace", key=str(refund["id"]))
+        await ledger.decide_oldest(event_id, None, yes_or_no)
     await DBOS.send_async(event_id, "decided", DECIDED)

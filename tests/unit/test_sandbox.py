@@ -17,7 +17,6 @@ from agents import ModelResponse, RunConfig, Runner
 from agents.sandbox import SandboxAgent, SandboxRunConfig
 from agents.sandbox.snapshot import NoopSnapshotSpec
 
-import db
 import worker
 from offline.model import RuleBasedModel
 from refunds import ledger, payments, replies
@@ -95,8 +94,8 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("MODEL_PROVIDER", "offline.model:RuleBasedProvider")
     monkeypatch.setenv("MODEL", "rule-based:shell")
 
-    async def customer(customer_id: str) -> dict[str, Any]:
-        return {"customer_id": customer_id, "email": f"{customer_id}@example.com", "tier": "pro"}
+    async def account(customer_id: str) -> dict[str, Any]:
+        return {"id": customer_id, "email": f"{customer_id}@example.com", "tier": "pro", "refunds": []}
 
     async def none(*_: Any) -> list[dict[str, Any]]:
         return []
@@ -104,8 +103,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     async def issue(*_: Any) -> dict[str, Any]:
         return {"status": "blocked", "order_id": "A-1001", "why": "this refund has not been approved"}
 
-    monkeypatch.setattr(db, "get_customer", customer)
-    monkeypatch.setattr(ledger, "of_customer", none)
+    monkeypatch.setattr(ledger, "account", account)
     monkeypatch.setattr(ledger, "of_run", none)
 
     async def as_written(reply: str, *_: Any) -> str:

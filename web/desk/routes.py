@@ -79,16 +79,15 @@ async def _decide(desk: Desk, visitor: Visitor, refund_id: int | None, form: Map
     problem = _problem(form, amount, note, row["first"]["approved_cents"] if row["first"] else row["amount_cents"])
     if problem and row["status"] == "pending" and row["seconds_left"] > 0:
         return await pages.page_of(desk, visitor, refund_id, typed=form, problem=problem)
-    refusal = await ledger.decide(
-        refund_id,
-        form.get("shown", ""),
+    decision = ledger.Decision(
         approved=approved,
         by=visitor.name or "",
+        key=f"desk-{refund_id}-{form.get('nonce', '')}",
         note=note[:NOTE_MAX_CHARS],
         amount_cents=amount,
         also_paid=form.get("also_paid") == "yes",
-        key=f"desk-{refund_id}-{form.get('nonce', '')}",
     )
+    refusal = await ledger.decide(refund_id, form.get("shown", ""), decision)
     if refusal is not None:
         # Why stands in the refund's history.
         logger.warning("A decision on refund %d was refused", refund_id)

@@ -157,7 +157,7 @@ class Bench:
 
         The refund's are counted with the decision, which in dev mode the run itself records.
         """
-        # On the first use of a connection statements are prepared, which takes a trip each.
+        # At its first use on a connection a statement is prepared, which takes a trip of its own.
         await self.one_by_one(runs)
         await self.approvals(runs)
         before = far.trips
@@ -263,6 +263,7 @@ async def _costs(console: Console, bench: Bench, share: int) -> dict[str, float]
     floor, answered = min(floor.milliseconds for floor, _ in rounds), min(email.milliseconds for _, email in rounds)
     took = sorted(await bench.approvals(APPROVALS // share))
     async with FarPostgres(stack.postgres.url) as far:
+        # With one connection, no second one prepares the same statements while they are counted.
         await stack.restart_app(DATABASE_URL=far.url, DB_POOL_MAX="1")
         measured = {"email_to_floor": round(answered / floor, 2)} | await bench.trips(far, counted)
         far.seconds = FAR_SECONDS

@@ -38,7 +38,10 @@ def fold(text: str) -> str:
 
     Look-alikes of other scripts are those of Unicode's confusables (https://www.unicode.org/reports/tr39/).
     """
-    return "".join(map(_folded, unicodedata.normalize("NFKD", INVISIBLE.sub("", text)))).casefold()
+    text = INVISIBLE.sub("", text)
+    if not text.isascii():
+        text = "".join(map(_folded, unicodedata.normalize("NFKD", text)))
+    return text.casefold()
 
 
 @lru_cache(10_000)

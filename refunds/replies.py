@@ -40,7 +40,7 @@ aterbet tillbaka pengar belopp kort makuler ersatt tilbage penge
 pesa rejesh bayad ibinalik hoan tien
 """
 STEMS = sorted(set(map(fold, MONEY.split())))
-WORDS = re.compile("|".join(rf"(?<![a-z]){re.escape(stem)}" for stem in STEMS))
+WORDS = re.compile(rf"(?<![a-z])(?:{'|'.join(map(re.escape, STEMS))})")
 # 49.00, 1.234,50, CHF 40, 500 DKK.
 AMOUNT = re.compile(r"\d[.,\u066b]\d\d(?!\d)|\d\s?[A-Z]{3}\b|\b[A-Z]{3}\s?\d")
 
@@ -59,10 +59,11 @@ RECORDS = """
 
 def may_be_about_money(text: str) -> bool:
     """Whether a text may be about money. It errs towards yes, and says so of any text with letters beyond A to Z."""
-    for letter in unicodedata.normalize("NFKC", text):
-        if unicodedata.category(letter) == "Sc" or (letter.isalpha() and not letter.isascii()):
-            return True
-    return AMOUNT.search(text) is not None or WORDS.search(fold(text)) is not None
+    if not text.isascii():
+        for letter in unicodedata.normalize("NFKC", text):
+            if unicodedata.category(letter) == "Sc" or (letter.isalpha() and not letter.isascii()):
+                return True
+    return "$" in text or AMOUNT.search(text) is not None or WORDS.search(fold(text)) is not None
 
 
 async def with_facts(reply: str, email: str, run_id: str, customer_id: str) -> str:

@@ -65,7 +65,7 @@ base: $(INSTALLED) ## write ai-agent-nervous-system-base.zip, the folder that a 
 	@$(PY) -m offline kit base $(ARGS)
 
 checkpoint: $(INSTALLED) ## write the state after a Decision: make checkpoint D=3
-	@$(PY) -m offline kit "d$(D)" $(ARGS)
+	@$(PY) -m offline kit "d$(or $(D),$(error Which Decision? Say for instance: make checkpoint D=3))" $(ARGS)
 
 wheel: $(INSTALLED) ## build the stand-ins and the pytest plugin as a package of their own, into dist/
 	@cd offline && ../$(PY) -m hatchling build --target wheel --directory ../dist

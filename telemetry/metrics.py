@@ -17,7 +17,7 @@ import inngest
 import uvicorn
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
 import db
 import settings
@@ -122,8 +122,9 @@ async def from_tables() -> list[Metric]:
 
 def _refunds(rows: list[dict[str, Any]]) -> Iterable[Metric]:
     labels = ["decision", "status"]
-    count = CounterMetricFamily("support_refunds", "Refunds by decision and what became of them.", labels=labels)
-    cents = CounterMetricFamily(
+    # A refund that goes on to its next status leaves the one before, so these can fall.
+    count = GaugeMetricFamily("support_refunds", "Refunds by decision and what became of them.", labels=labels)
+    cents = GaugeMetricFamily(
         "support_refund_cents", "Their cents, the approved ones where some were approved.", labels=labels
     )
     for row in rows:

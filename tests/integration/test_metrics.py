@@ -71,9 +71,9 @@ async def test_refunds_are_counted_as_the_ledger_has_them(http: httpx.AsyncClien
     await pay(paid)
     await db.record("run_failed", "run-9", "audit-run-failed", "cust_001", error="x", email_text="x")
     found = await read(http)
-    assert found["support_refunds_total", "approved", "issued"] == 1
-    assert found["support_refund_cents_total", "approved", "issued"] == 900
-    assert found["support_refund_cents_total", "rejected", "rejected"] == 2000
+    assert found["support_refunds", "approved", "issued"] == 1
+    assert found["support_refund_cents", "approved", "issued"] == 900
+    assert found["support_refund_cents", "rejected", "rejected"] == 2000
     assert found["support_approvals_waiting",] == found["support_needs_person",] == 1
     assert found["support_payments_without_outcome",] == 0
     assert 0 < found["support_oldest_approval_seconds",] < 60

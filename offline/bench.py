@@ -169,18 +169,21 @@ class Bench:
         return {"trips_per_email": (between - before) / runs, "trips_per_refund": (far.trips - between) / runs}
 
     async def together(self, number: int, far: FarPostgres) -> tuple[float, float, float]:
-        """Send so many emails at once, and measure what `Growth` tells of them."""
-        events = await self._plain_emails("customer/email.received", number)
-        before, cpu, trips = await self._answered(), self.stack.app.cpu_seconds(), far.trips
-        started = time.perf_counter()
-        await self.engine.send(*events)
-        await self._until(self._answered, before + round(number * 0.95), pause=0.002)
-        late = time.perf_counter() - started
-        await self._until(self._answered, before + number)
-        milliseconds = (self.stack.app.cpu_seconds() - cpu) / number * 1000
+        """Send so many emails at once, a single one ten times, and measure what `Growth` tells of them."""
+        rounds = max(10 // number, 1)
+        cpu, trips, late = self.stack.app.cpu_seconds(), far.trips, 0.0
+        for _ in range(rounds):
+            events = await self._plain_emails("customer/email.received", number)
+            before, started = await self._answered(), time.perf_counter()
+            await self.engine.send(*events)
+            await self._until(self._answered, before + round(number * 0.95), pause=0.002)
+            late += time.perf_counter() - started
+            await self._until(self._answered, before + number)
         # The rows of the costs are written a moment later.
         await asyncio.sleep(0.2)
-        return milliseconds, late, (far.trips - trips) / number
+        answered = rounds * number
+        milliseconds = (self.stack.app.cpu_seconds() - cpu) / answered * 1000
+        return milliseconds, late / rounds, (far.trips - trips) / answered
 
     async def run(self, function: str) -> None:
         """Run a function, which waits for nothing, until its end."""

@@ -78,20 +78,19 @@ def bound_socket(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def served(app: Any, port: int = 0) -> AsyncIterator[tuple[AppServer, str]]:
+async def served(app: Any, port: int = 0, **options: Any) -> AsyncIterator[tuple[AppServer, str]]:
     """Serve `app` on a port, or on a free one for 0, and yield the server and its address.
 
-    Raises OSError when the port is taken.
+    `options` are uvicorn's, in place of those below. Raises OSError when the port is taken.
     """
+    usual: dict[str, Any] = {
+        "log_level": "critical",
+        "lifespan": "off",
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": 1,
+    }
     with bound_socket(port=port) as listener:
-        config = uvicorn.Config(
-            app,
-            log_level="critical",
-            lifespan="off",
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=1,
-        )
-        server = AppServer(config)
+        server = AppServer(uvicorn.Config(app, **usual | options))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event)

@@ -1,22 +1,20 @@
-"""The pytest plugin, used as a stranger would: on functions of its own, and on the approval of refunds."""
+"""The pytest plugin, used as a stranger would, on functions of its own. The other tests here use it on the app."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import fastapi
 import inngest
 import inngest.fast_api
 import pytest
 
-import db
-import inngest_app as reference
+from offline.inngest_server import DevServer
 from offline.inngest_server.core.state import RunStatus
-from offline.postgres import EmbeddedPostgres
-from offline.pytest_plugin import Server
-from tests.ledger import forget_everything
+from offline.testing import AsyncServer, Server
 
-DOUBLE = {"customer_id": "cust_002", "email_text": "I was charged twice for order A-1001. Please return the $49.00."}
 Serve = Callable[..., str]
 
 
@@ -54,7 +52,7 @@ def test_time_passes_when_a_test_says_so(
     event = inngest_server.send("count")
     (run,) = inngest_server.runs_of(event)
     assert paid == ["first"]
-    inngest_server.clock.advance(hours=1)
+    inngest_server.advance(hours=1)
     assert (paid, run.output) == (["first", "second"], "done")
 
 
@@ -65,7 +63,7 @@ def test_a_function_is_invoked_and_its_run_cancelled(
     run = inngest_server.invoke("twice", {"by": "hand"})
     inngest_server.settle()
     inngest_server.cancel(run)
-    inngest_server.clock.advance(hours=2)
+    inngest_server.advance(hours=2)
     assert (paid, run.status, run.event.data["by"]) == (["first"], RunStatus.CANCELLED, "hand")
 
 
@@ -78,7 +76,7 @@ def test_a_step_that_is_made_to_fail_is_tried_again(
     (run,) = inngest_server.runs_of(event)
     assert paid == ["first"]
     assert [step.error["name"] for step in run.steps.values() if step.error] == ["MadeToFail"]
-    inngest_server.clock.advance(hours=2)
+    inngest_server.advance(hours=2)
     assert (paid, run.status) == (["first", "first", "second"], RunStatus.COMPLETED)
 
 
@@ -99,54 +97,87 @@ def test_wherever_the_process_dies_the_run_ends(
 ) -> None:
     inngest_app(counting)
     (run,) = inngest_server.runs_of(inngest_server.send("count"))
-    inngest_server.clock.advance(hours=2)
+    inngest_server.advance(hours=2)
     assert inngest_server.until(lambda: run.output) == "done"
     assert sorted(set(paid)) == ["first", "second"]
     assert len(paid) <= 3
 
 
+async def test_a_coroutine_has_the_same_calls_in_its_own_loop(
+    async_inngest_server: AsyncServer, counting: fastapi.FastAPI, paid: list[str]
+) -> None:
+    server = async_inngest_server
+    await server.serve(counting)
+    server.fail_next(step="first")
+    event = await server.send("count")
+    (run,) = await server.runs_of(event)
+    await server.advance(minutes=2)
+    assert paid == ["first", "first"]
+    await server.cancel(run)
+    assert (await server.until(lambda: run.status, "Cancelled"), await server.runs("twice")) == ("Cancelled", [run])
+
+
+@pytest.mark.crash_at_every_step
+async def test_wherever_the_process_dies_a_coroutine_sees_the_run_end(
+    async_inngest_server: AsyncServer, counting: fastapi.FastAPI, paid: list[str]
+) -> None:
+    await async_inngest_server.serve(counting)
+    run = await async_inngest_server.invoke("twice")
+    await async_inngest_server.settle()
+    await async_inngest_server.advance(hours=1)
+    await async_inngest_server.until(lambda: run.output, "done")
+    assert sorted(set(paid)) == ["first", "second"]
+    assert len(paid) <= 3
+
+
 @pytest.fixture
-def worker(postgres: EmbeddedPostgres, inngest_server: Server, inngest_app: Serve) -> Iterator[Server]:
-    """The reference app with its five customers and nothing else. Its pool belongs to the loop in which it runs."""
-
-    async def empty() -> None:
-        await db.close()
-        await db.migrate()
-        await forget_everything()
-
-    inngest_server.run(empty())
-    inngest_app(reference.app)
-    yield inngest_server
-    inngest_server.run(db.close())
+def official(monkeypatch: pytest.MonkeyPatch, inngest_loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+    """A server that runs already, on which nothing is possible but what the official one can do."""
+    stand_in = DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False)
+    asyncio.run_coroutine_threadsafe(stand_in.start(), inngest_loop).result()
+    monkeypatch.setenv("INNGEST_TEST_SERVER", stand_in.origin)
+    monkeypatch.setattr("offline.testing.OFFICIAL_SETTLE_SECONDS", 0.1)
+    yield stand_in.origin
+    asyncio.run_coroutine_threadsafe(stand_in.stop(), inngest_loop).result()
 
 
-async def rows(action: str) -> int:
-    return len(await db.fetch("select from audit_log where action = $1", action))
+def test_the_same_calls_work_on_the_official_server(
+    official: str, inngest_server: Server, inngest_app: Serve, counting: fastapi.FastAPI, paid: list[str]
+) -> None:
+    inngest_app(counting)
+    event = inngest_server.send("count", {"n": 1}, id="mine")
+    assert inngest_server.url == official
+    (run,) = inngest_server.runs_of(event)
+    assert (event.id, run.event.data, run.function.local_id, run.status) == ("mine", {"n": 1}, "twice", "Running")
+    by_hand = inngest_server.invoke("twice")
+    inngest_server.until(lambda: paid, ["first", "first"])
+    inngest_server.cancel(run)
+    inngest_server.until(lambda: run.status, "Cancelled")
+    assert [each.status for each in inngest_server.runs()] == ["Cancelled", "Running"]
+    for impossible in (
+        lambda: inngest_server.advance(hours=1),
+        lambda: inngest_server.fail_next(step="first"),
+        lambda: by_hand.steps,
+        lambda: inngest_server.dev_server,
+    ):
+        with pytest.raises(pytest.skip.Exception, match="official server"):
+            impossible()
 
 
-async def ledger() -> list[tuple[str, str | None]]:
-    return [(row["status"], row["decision"]) for row in await db.fetch("select status, decision from refunds")]
+@pytest.fixture
+def inngest_starts_at(request: pytest.FixtureRequest) -> datetime | None:
+    return getattr(request, "param", None)
 
 
-def test_four_hours_of_silence_pay_nothing(worker: Server) -> None:
-    worker.send("customer/email.received", DOUBLE)
-    worker.until(ledger)
-    worker.settle()
-    worker.clock.advance(hours=4, minutes=1)
-    assert worker.run(ledger()) == [("blocked", "expired")]
+@pytest.mark.parametrize("inngest_starts_at", [datetime(2040, 2, 29, 9, tzinfo=UTC)], indirect=True)
+def test_the_clock_starts_when_a_fixture_says(inngest_server: Server, inngest_starts_at: datetime) -> None:
+    assert inngest_server.now() - inngest_starts_at < timedelta(minutes=1)
 
 
-@pytest.mark.crash_at_every_step(function="handle-customer-email")
-@pytest.mark.timeout(300)
-def test_wherever_the_process_dies_a_yes_pays_once(worker: Server) -> None:
-    event = worker.send("customer/email.received", DOUBLE)
-    worker.until(ledger)
-    worker.settle()
-    worker.send("refund/approval.decided", {"customer_id": "cust_002", "approved": True})
-    (run,) = worker.runs_of(event)
-    worker.until(lambda: run.status.ended)
-    assert (run.status, worker.run(ledger())) == (RunStatus.COMPLETED, [("issued", "approved")])
-    assert worker.run(rows("refund_issued")) == 1
+def test_a_question_may_ask_the_server_and_the_message_names_what_was_expected(inngest_server: Server) -> None:
+    inngest_server.until(lambda: inngest_server.runs_of("count"), [])
+    with pytest.raises(AssertionError, match=r"still 1, and not 2\.\nNo run was started"):
+        inngest_server.until(lambda: 1, 2, timeout=0.01)
 
 
 def test_a_mark_without_an_app_and_a_test_that_a_crash_breaks_are_told(

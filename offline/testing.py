@@ -1,0 +1,285 @@
+"""An Inngest server as a test sees it: `AsyncServer` for coroutines, and `Server`, the same for plain functions.
+
+The server is the stand-in, which runs in the test's process and whose clock can be moved, or the one that
+INNGEST_TEST_SERVER names. It listens where INNGEST_DEV says, because that is where apps register and send events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import json
+import os
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pkgutil import resolve_name
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from offline.crashes import CRASH, Crash, CrashingApp
+from offline.inngest_server import DevServer
+from offline.inngest_server.core import go_json
+from offline.inngest_server.core.state import Event, Run
+from offline.official import OfficialServer
+from offline.serving import served
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TRUE: Any = object()
+"""Stands for any answer that is true."""
+
+PATIENCE_SECONDS = 30.0
+"""How long `until` asks, unless it is told otherwise. The official server takes longer than the stand-in."""
+OFFICIAL_PATIENCE_SECONDS = 60.0
+
+POLL_SECONDS = 0.02
+OFFICIAL_SETTLE_SECONDS = 2.0
+"""The official server does not say when nothing is under way."""
+
+RETRY_SECONDS = 61
+"""No first or second retry of a call comes later."""
+
+
+class AsyncServer:
+    """A server, for as long as the block lasts that it is entered for. Apps run in the loop of that block, too.
+
+    What cannot be done on the official server skips the test there. Runs that a test leaves unfinished there are
+    cancelled in the end, so that no later event wakes them.
+    """
+
+    def __init__(
+        self, *, starts_at: datetime | None = None, seed: int | None = None, crash: Crash | None = None
+    ) -> None:
+        """Prepare a server whose clock starts at a time, or now. `seed` makes the jitter of retries repeatable."""
+        self._starts_at = starts_at
+        self._crash = crash or Crash()
+        self._stack = contextlib.AsyncExitStack()
+        self._apps = contextlib.AsyncExitStack()
+        address = os.environ.get("INNGEST_TEST_SERVER")
+        self._official = OfficialServer(address) if address else None
+        self._stand_in = DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False, seed=seed)
+        self.url = address or self._stand_in.origin
+        """The server's address, which is also its page's."""
+
+    @classmethod
+    def for_test(cls, request: pytest.FixtureRequest) -> Self:
+        """Prepare the server of one test, as the fixture `inngest_starts_at` and the test's mark ask for it."""
+        crash = request.node.stash.setdefault(CRASH, Crash())
+        return cls(starts_at=request.getfixturevalue("inngest_starts_at"), crash=crash)
+
+    async def __aenter__(self) -> Self:
+        """Start the server. Raises OSError when its port is taken, and ValueError for a start that is past."""
+        # The server ends first: what it still asks of the apps is not waited for.
+        await self._stack.enter_async_context(self._apps)
+        if self._official is not None:
+            self._stack.push_async_callback(self._official.close)
+            return self
+        if self._starts_at is not None:
+            # No app is known yet: nothing falls due on the way.
+            await self._stand_in.advance(self._starts_at - self._stand_in.now())
+        await self._stack.enter_async_context(self._stand_in)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def is_official(self) -> bool:
+        """Whether this is the official server."""
+        return self._official is not None
+
+    @property
+    def dev_server(self) -> DevServer:
+        """The stand-in itself, for all that is not here."""
+        if self._official is not None:
+            pytest.skip("the official server cannot be looked into")
+        return self._stand_in
+
+    def now(self) -> datetime:
+        """Return the server's time, UTC. The official server is taken to have this machine's."""
+        return datetime.now(UTC) if self.is_official else self._stand_in.now()
+
+    async def serve(self, app: Any, path: str = "/api/inngest") -> str:
+        """Serve an ASGI app in this process, let it register, and return its address.
+
+        The app may be given as "module:name" too; `path` is where its functions are served. Raises AssertionError
+        when it does not register.
+        """
+        crashing = CrashingApp(resolve_name(app) if isinstance(app, str) else app, self._crash)
+        crashing.server, url = await self._apps.enter_async_context(served(crashing))
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+            answer = await http.put(f"{url}{path}")
+        ports = [urlsplit(known.url).port for known in self._stand_in.apps()]
+        assert answer.is_success and (self.is_official or urlsplit(url).port in ports), (  # noqa: PT018
+            f"The app did not register at {self.url}: {answer.status_code} {answer.text}\n"
+            "Was its Inngest client made before pytest set INNGEST_DEV, or with another address?"
+        )
+        return url
+
+    async def send(self, name: str, data: dict[str, Any] | None = None, *, id: str | None = None) -> Event:  # noqa: A002
+        """Send an event and return it, without waiting for what it starts. Raises InvalidEventError."""
+        event = {"name": name, "data": data or {}} | ({"id": id} if id else {})
+        if self._official is not None:
+            return await self._official.send(event)
+        # Nothing reaches the app that could not have come over HTTP.
+        (internal_id,) = self._stand_in.send_events([go_json.loads(json.dumps(event).encode())])
+        return self._stand_in.state.events[internal_id]
+
+    async def invoke(self, function_id: str, data: dict[str, Any] | None = None) -> Run:
+        """Start a function by hand, as for one that waits for a cron, and return its run.
+
+        `function_id` is the one that its author wrote. Raises NotFoundError for an unknown function, and ValueError
+        when flow control keeps the run from starting now.
+        """
+        if self._official is not None:
+            return await self._official.invoke(function_id, data or {})
+        known = {function.local_id: function.id for function in self._stand_in.functions()}
+        return self._stand_in.run(self._stand_in.invoke(None, known.get(function_id, function_id), data or {}))
+
+    async def cancel(self, run: Run | str) -> None:
+        """Cancel a run, or the run with an id. A step of it that is under way may finish."""
+        run_id = run if isinstance(run, str) else run.id
+        if self._official is not None:
+            await self._official.cancel(run_id)
+        else:
+            self._stand_in.cancel_run(run_id)
+
+    async def runs_of(self, event: Event | str) -> list[Run]:
+        """Return the runs that an event, or every event of a name, has started so far, once nothing is under way."""
+        await self.settle()
+        return [run for run in await self.runs() if event in (run.event.name, *run.events)]
+
+    async def runs(self, function_id: str | None = None) -> list[Run]:
+        """Return all runs so far, or those of the function with the id that its author wrote, oldest first."""
+        found = self._stand_in.state.runs.values() if self._official is None else await self._official.runs()
+        return [run for run in found if function_id in (None, run.function.local_id)]
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way and nothing is due now. Raises TimeoutError after 120 seconds."""
+        if self._official is not None:
+            await asyncio.sleep(OFFICIAL_SETTLE_SECONDS)
+            await self._official.runs()
+            return
+        await self._stand_in.settle()
+        if self._crash.has_happened and not self._crash.is_recovered:
+            # The engine tries the interrupted call again, as if the process had been started anew meanwhile.
+            self._crash.is_recovered = True
+            await self.advance(seconds=RETRY_SECONDS)
+
+    async def advance(self, **duration: float) -> None:
+        """Move the clock by `hours=4` or other arguments of `timedelta`. All that is due on the way happens, in order.
+
+        Raises ValueError for a negative duration, and TimeoutError when an app leaves a request unanswered for 120
+        seconds.
+        """
+        if self._official is not None:
+            pytest.skip("the official server's clock cannot be moved")
+        # What is under way may begin a wait. It begins before the time that is skipped, and not within it.
+        await self._stand_in.settle()
+        await self._stand_in.advance(timedelta(**duration))
+
+    async def until(self, question: Callable[[], Any], expected: Any = TRUE, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """Ask until the answer is the expected one, or true, and return it. The question may be a coroutine function.
+
+        Raises AssertionError after `timeout` seconds, 30 if none are given, with the last answer and where every run
+        stands. On the official server it waits for 60.
+        """
+        if timeout is None:
+            timeout = OFFICIAL_PATIENCE_SECONDS if self.is_official else PATIENCE_SECONDS
+        if self._crash.call:
+            await self.settle()
+        deadline = time.monotonic() + timeout
+        while True:
+            answer = question()
+            while inspect.isawaitable(answer):
+                answer = await answer
+            if answer == expected or (expected is TRUE and answer):
+                return answer
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+            # On the official server this brings the runs up to date that the question may look at.
+            await self.runs()
+        wanted = "" if expected is TRUE else f", and not {expected!r}"
+        raise AssertionError(
+            f"After {timeout:g} s the answer is still {answer!r}{wanted}.\n{self._where_they_stand(await self.runs())}"
+        )
+
+    def fail_next(self, *, step: str, times: int = 1) -> None:
+        """Take the next `times` results of a step for failures. Its body runs each time, as when a result is lost."""
+        if self._official is not None:
+            pytest.skip("the official server does not let its steps fail")
+        self._stand_in.fail_next(step, times)
+
+    def _where_they_stand(self, runs: list[Run]) -> str:
+        lines = [f"Runs at {self.now():%H:%M:%S}:" if runs else "No run was started."]
+        for run in runs:
+            lines.append(f"  {run.function.id}: {run.status}")
+            if not self.is_official:
+                lines += [f"    {step.name}: {step.status} {step.error or ''}".rstrip() for step in run.steps.values()]
+        return "\n".join(lines)
+
+
+def _waiting(
+    method: Callable[Concatenate[AsyncServer, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Server, P], T]:
+    """Return a method of `Server` that does the same, and returns when it is done."""
+
+    def call(self: Server, /, *arguments: P.args, **named: P.kwargs) -> T:
+        return self.run(method(self._server, *arguments, **named))
+
+    return functools.update_wrapper(call, method)
+
+
+class Server:
+    """An `AsyncServer` for plain functions. Its loop, which is also the apps', runs in a thread of its own."""
+
+    def __init__(self, server: AsyncServer, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+
+    @property
+    def url(self) -> str:
+        """The server's address, which is also its page's."""
+        return self._server.url
+
+    @property
+    def dev_server(self) -> DevServer:
+        """The stand-in itself, for all that is not here. Its coroutines have to be run with `run`."""
+        return self._server.dev_server
+
+    def now(self) -> datetime:
+        """Return the server's time, UTC. The official server is taken to have this machine's."""
+        return self._server.now()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop of server and app, for instance one that uses the app's database pool."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    serve = _waiting(AsyncServer.serve)
+    send = _waiting(AsyncServer.send)
+    invoke = _waiting(AsyncServer.invoke)
+    cancel = _waiting(AsyncServer.cancel)
+    runs_of = _waiting(AsyncServer.runs_of)
+    runs = _waiting(AsyncServer.runs)
+    settle = _waiting(AsyncServer.settle)
+
+    def advance(self, **duration: float) -> None:
+        """Move the clock as `AsyncServer.advance` does."""
+        self.run(self._server.advance(**duration))
+
+    def until(self, question: Callable[[], Any], expected: Any = TRUE, timeout: float | None = None) -> Any:
+        """Ask as `AsyncServer.until` does. A coroutine function is run in the app's loop."""
+        # A plain question may ask this server, which in the loop itself would wait for ever.
+        return self.run(self._server.until(functools.partial(asyncio.to_thread, question), expected, timeout))
+
+    def fail_next(self, *, step: str, times: int = 1) -> None:
+        """Take the next `times` results of a step for failures. Its body runs each time, as when a result is lost."""
+        self._server.fail_next(step=step, times=times)

@@ -8,6 +8,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -89,6 +90,14 @@ def one_tls_context() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("httpx._transports.default.create_ssl_context", lambda **_: context)
         yield
+
+
+@pytest.fixture
+def inngest_starts_at() -> datetime:
+    """Every stand-in's clock starts at an hour from which the next cron is as far away whenever tests run."""
+    from tests.serving import quiet_hour  # noqa: PLC0415 (what it imports takes a second)
+
+    return quiet_hour()
 
 
 @pytest.fixture(scope="session")

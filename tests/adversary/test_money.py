@@ -6,9 +6,7 @@ invariants are read from the database.
 
 import json
 import logging
-import os
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import event, given, seed
@@ -16,13 +14,13 @@ from hypothesis import strategies as st
 
 import inngest_app
 import worker
-from offline.inngest_server import DevServer
 from refunds import providers
 from steps import saved_state
 from tests.adversary import drawn, invariants
 from tests.adversary.model import Call, Say, Script, ScriptedModel, writer
 from tests.adversary.profile import PROFILE, SEED
 from tests.durable.driver import OFFICIAL, Engine
+from tests.serving import synced
 
 pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="every example lasts until all clocks have run out")
 PAYING = '{"order_id": "A-1001", "amount_cents": 4900, "reason": "Duplicate charge"}'
@@ -61,10 +59,10 @@ async def tell(
     await invariants.begin()
     provider = invariants.Provider.present = invariants.Provider(moods)
     ScriptedModel.script = script
-    url, left = os.environ["INNGEST_DEV"], list(acts)
-    async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as server:
-        await server.synced("customer-support")
-        engine = Engine(url, server)
+    left = list(acts)
+    async with Engine() as engine:
+        await synced(app_url)
+        live = engine.dev_server.engine.live
         approver = invariants.Approver(engine)
         for customer_id, text in emails:
             await engine.email(text, customer_id)
@@ -74,12 +72,12 @@ async def tell(
                     await approver.do(left.pop(0))
                     await engine.settle()
         for _ in range(48):
-            if not server.engine.live:
+            if not live:
                 break
             if left:
                 await approver.do(left.pop(0))
             await engine.advance(minutes=30)
-        assert not server.engine.live, "a run without end"
+        assert not live, "a run without end"
     return approver, provider
 
 

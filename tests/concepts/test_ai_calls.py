@@ -12,7 +12,7 @@ DOWN = ConnectionError("down for a moment")
 async def test_a_finished_agent_run_is_not_paid_again_when_a_later_step_fails(shelf: Shelf) -> None:
     outside.fail("tell_team", DOWN)
     await shelf.send("customer/thread.summary_requested", THREAD)
-    await shelf.until(lambda: outside.asked("tell_team") != [], "the first attempt")
+    await shelf.until(lambda: outside.asked("tell_team") != [])
     await shelf.past_retries()
     await shelf.ended("summarize-customer-thread")
     assert (len(outside.asked("ask_model")), len(outside.asked("tell_team"))) == (4, 2)
@@ -31,7 +31,7 @@ async def test_a_retry_repeats_less_of_a_run_that_is_broken_into_steps(
     """The last of four turns fails once."""
     outside.fail("ask_model", None, None, None, DOWN)
     await shelf.send(event, THREAD)
-    await shelf.until(lambda: len(outside.asked("ask_model")) == 4, "four turns")
+    await shelf.until(lambda: len(outside.asked("ask_model")) == 4)
     await shelf.past_retries()
     await shelf.ended(function_id)
     assert (len(outside.asked("ask_model")), outside.tokens()) == (calls, tokens)

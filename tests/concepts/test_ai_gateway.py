@@ -54,7 +54,7 @@ async def test_the_engine_asks_the_model_while_no_process_of_the_app_runs(
     async with model(monkeypatch) as local, apart() as program:
         await program.start(**local.settings)
         await shelf.send("concepts/ai_gateway.email", EMAIL)
-        await shelf.until(lambda: local.heard != [], "the engine's call of the model")
+        await shelf.until(lambda: local.heard != [])
         program.kill()
         await program.start(**local.settings)
         local.may_answer.set()
@@ -72,7 +72,7 @@ async def test_the_engine_remembers_its_model_s_answer_as_it_remembers_a_step(
     async with model(monkeypatch) as local:
         local.may_answer.set()
         await shelf.send("concepts/ai_gateway.email", EMAIL)
-        await shelf.until(lambda: outside.asked("send_mail") != [], "the first attempt")
+        await shelf.until(lambda: outside.asked("send_mail") != [])
         await shelf.past_retries()
         await shelf.ended("ai-infer")
     assert (len(local.heard), len(outside.asked("send_mail"))) == (1, 2)

@@ -32,7 +32,7 @@ def single() -> list[dict[str, Any]]:
 
 async def test_fifty_events_are_one_bulk_call_instead_of_fifty(shelf: Shelf) -> None:
     ids = await resolved(50)
-    await shelf.until(lambda: len(bulk()) == 1 and len(single()) == 50, "both have stored all")
+    await shelf.until(lambda: len(bulk()) == 1 and len(single()) == 50)
     assert sorted(bulk()[0]) == sorted(ids)
     assert sorted(len(texts) for texts in outside.asked("embed")) == [1] * 50 + [50]
     assert await shelf.outputs("batch-embed-tickets") == [{"batched": 50}]
@@ -52,7 +52,7 @@ async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) 
     await shelf.past(seconds=20)
     assert bulk() == []
     await shelf.past(seconds=11)
-    await shelf.until(lambda: len(bulk()) == 1, "the batch")
+    await shelf.until(lambda: len(bulk()) == 1)
     assert len(bulk()[0]) == 49
 
 
@@ -60,7 +60,7 @@ async def test_a_batch_starts_with_what_there_is_after_30_seconds(shelf: Shelf) 
 async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
     await resolved(51)
     await shelf.past(seconds=31)
-    await shelf.until(lambda: len(bulk()) == 2, "both batches")
+    await shelf.until(lambda: len(bulk()) == 2)
     assert [len(rows) for rows in bulk()] == [50, 1]
 
 
@@ -68,7 +68,7 @@ async def test_the_51st_event_begins_the_next_batch(shelf: Shelf) -> None:
 async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
     accounts = [await resolved(30), await resolved(30)]
     await shelf.past(seconds=31)
-    await shelf.until(lambda: len(bulk()) == 2, "both batches")
+    await shelf.until(lambda: len(bulk()) == 2)
     assert sorted(sorted(rows) for rows in bulk()) == sorted(sorted(ids) for ids in accounts)
 
 
@@ -76,7 +76,7 @@ async def test_the_key_keeps_accounts_apart(shelf: Shelf) -> None:
 async def test_what_does_not_meet_the_condition_does_not_wait_for_others(shelf: Shelf) -> None:
     live = await resolved(3, "live-demo")
     await resolved(3)
-    await shelf.until(lambda: len(bulk()) >= 3, "the live demo's")
+    await shelf.until(lambda: len(bulk()) >= 3)
     await shelf.settle()
     assert sorted(key for rows in bulk() for key in rows) == sorted(live)
     assert [len(rows) for rows in bulk()] == [1, 1, 1]
@@ -94,7 +94,7 @@ async def test_a_batch_is_retried_whole_and_stores_nothing_twice(shelf: Shelf, m
     monkeypatch.setattr(outside, "store", stores_and_dies)
     ids = await resolved(50)
     await shelf.past_retries()
-    await shelf.until(lambda: len(bulk()) == 2, "the retry")
+    await shelf.until(lambda: len(bulk()) == 2)
     first, second = bulk()
     assert sorted(first) == sorted(second) == sorted(ids)
     assert sorted(key for key in outside.stored if not key.startswith("single-")) == sorted(ids)

@@ -29,7 +29,7 @@ async def test_each_link_takes_what_the_link_before_returned(shelf: Shelf) -> No
 async def test_the_branch_stays_what_it_was_though_the_model_would_now_say_otherwise(shelf: Shelf) -> None:
     outside.fail("tell_team", ConnectionError("the phone is busy"))
     await shelf.send("api/new-lead", LEAD)
-    await shelf.until(lambda: outside.asked("tell_team") != [], "the first attempt")
+    await shelf.until(lambda: outside.asked("tell_team") != [])
     await shelf.past_retries()
     await shelf.ended(FUNCTION)
     assert called() == ["look_up", *["ask_model"] * 3, *["tell_team"] * 2]
@@ -48,7 +48,7 @@ async def test_chosen_in_passing_the_call_is_prepared_and_an_email_is_written(sh
     await shelf.settle()
     prompts = [prompt.split()[0] for prompt in outside.asked("ask_model")]
     assert {"Prepare", "Write:"} <= set(prompts)
-    await shelf.eventually(partial(shelf.runs, "leads/process-wrong", "FAILED"), [])
+    await shelf.until(partial(shelf.runs, "leads/process-wrong", "FAILED"), [])
 
 
 async def test_a_form_sent_twice_is_saved_first_and_worked_on_once(shelf: Shelf, shelf_url: str) -> None:

@@ -14,9 +14,8 @@ from concepts import connect, outside
 from concepts.app import functions
 from offline.processes import Process, Processes
 from tests.concepts.shelf import Shelf
-from tests.durable.driver import PATIENCE_SECONDS
 
-FUNCTION = "connect-answer-inside"
+FUNCTION = "answer-inside"
 EMAIL = {"customer_id": "cust_001"}
 TRACE = "query($id: String!) { run(runID: $id) { trace { childrenSpans { name status childrenSpans { name } } } } }"
 
@@ -39,7 +38,7 @@ async def dial(shelf: Shelf, processes: Processes) -> Process:
         assert worker.running, worker.tail()
         return len(await connections() - before) == 1
 
-    await shelf.eventually(connected, True)
+    await shelf.until(connected, True)
     return worker
 
 
@@ -50,7 +49,7 @@ async def connections() -> set[str]:
 
 async def sleeping(shelf: Shelf) -> int:
     runs = await shelf.runs(FUNCTION, "RUNNING")
-    return len([run for run in runs if "think" in await attempts(shelf, run["id"])])
+    return len([run for run in runs if "think" in await attempts(shelf, run.id)])
 
 
 async def steps_of(shelf: Shelf, run_id: str) -> list[dict[str, Any]]:
@@ -68,7 +67,7 @@ async def attempts(shelf: Shelf, run_id: str) -> dict[str, int]:
 async def test_it_works_without_a_port_on_which_anybody_could_call_it(shelf: Shelf, processes: Processes) -> None:
     worker = await dial(shelf, processes)
     await shelf.send("concepts/connect.email", EMAIL)
-    await shelf.eventually(lambda: sleeping(shelf), 1)
+    await shelf.until(lambda: sleeping(shelf), 1)
     listening = [
         socket for socket in psutil.Process(worker.pid).net_connections() if socket.status == psutil.CONN_LISTEN
     ]
@@ -81,13 +80,13 @@ async def test_its_runs_wait_while_it_is_gone_and_the_next_worker_goes_on_with_t
 ) -> None:
     first = await dial(shelf, processes)
     await shelf.send("concepts/connect.email", EMAIL)
-    await shelf.eventually(lambda: sleeping(shelf), 1)
+    await shelf.until(lambda: sleeping(shelf), 1)
     processes.kill(first)
     await dial(shelf, processes)
     await shelf.advance(hours=12)
     assert await shelf.outputs(FUNCTION) == ["answer 1 to: Answer a enterprise customer"]
     [run] = await shelf.runs(FUNCTION)
-    tried = await attempts(shelf, run["id"])
+    tried = await attempts(shelf, run.id)
     assert [tried[step] for step in ("look-up", "answer")] == [1, 1]
 
 
@@ -108,14 +107,14 @@ async def test_when_it_is_told_to_stop_it_finishes_the_step_it_is_at(
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         worker = asyncio.create_task(connect.main())
-        await shelf.eventually(how_many_connections, 1)
+        await shelf.until(how_many_connections, 1)
         await shelf.send("concepts/connect.email", EMAIL)
-        await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
+        await shelf.until(begun.is_set)
         os.kill(os.getpid(), signal.SIGTERM)
         done, _ = await asyncio.wait([worker], timeout=0.5)
         assert not done
         release.set()
-        await asyncio.wait_for(worker, PATIENCE_SECONDS)
+        await shelf.until(worker.done)
     finally:
         release.set()
         for number, handler in handlers.items():
@@ -123,9 +122,9 @@ async def test_when_it_is_told_to_stop_it_finishes_the_step_it_is_at(
     [run] = await shelf.runs(FUNCTION)
 
     async def kept() -> bool:
-        return ("look-up", "COMPLETED") in [(step["name"], step["status"]) for step in await steps_of(shelf, run["id"])]
+        return ("look-up", "COMPLETED") in [(step["name"], step["status"]) for step in await steps_of(shelf, run.id)]
 
-    await shelf.eventually(kept, True)
+    await shelf.until(kept, True)
     assert outside.asked("look_up") == ["cust_001"]
 
 

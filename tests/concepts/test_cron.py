@@ -98,7 +98,7 @@ async def test_a_tick_missed_while_the_app_was_down_runs_when_it_is_back(shelf: 
         nine = shelf.stand_in.now().replace(hour=9, minute=0, second=0, microsecond=0)
         nine += timedelta(days=nine <= shelf.stand_in.now())
         await shelf.stand_in.advance(nine - shelf.stand_in.now() + timedelta(hours=4))
-        assert [run["status"] for run in await shelf.runs("scheduled/daily-report")] == ["RUNNING"]
+        assert [run.status for run in await shelf.runs("scheduled/daily-report")] == ["Running"]
         await program.start()
         await shelf.advance(hours=3)
         [report] = await shelf.outputs("scheduled/daily-report")
@@ -150,7 +150,7 @@ async def test_a_report_that_cannot_be_sent_is_not_written_again(shelf: Shelf, m
     monkeypatch.setattr(cron, "generate_report", generate_report)
     outside.fail("publish", ConnectionError("the page is down"))
     await shelf.invoke("concepts-scheduled/daily-report")
-    await shelf.until(lambda: outside.asked("publish") != [], "the first attempt")
+    await shelf.until(lambda: outside.asked("publish") != [])
     await shelf.past_retries()
     await shelf.ended("scheduled/daily-report")
     assert outside.asked("publish") == ["report number 1"] * 2

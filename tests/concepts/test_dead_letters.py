@@ -50,7 +50,7 @@ async def test_every_function_of_the_shelf_that_fails_leaves_one_dead_letter_wit
     await shelf.send("concepts/retries.brief", ADA)
     failed = [*await shelf.ended("retries-charge", "FAILED"), *await shelf.ended("brief-the-team", "FAILED")]
     names = ["concepts-retries-charge", "concepts-brief-the-team"]
-    letters = [(name, run["id"], "NonRetriableError") for name, run in zip(names, failed, strict=True)]
+    letters = [(name, run.id, "NonRetriableError") for name, run in zip(names, failed, strict=True)]
     assert sorted(await shelf.asked("note_failure", 2)) == sorted(letters)
 
 

@@ -37,10 +37,10 @@ async def test_the_producer_returns_at_once_however_long_the_answer_takes(
     monkeypatch.setattr(outside, "ask_model", slow_model)
     async with asyncio.timeout(10):
         await receive()
-    await shelf.until(asked.is_set, "the first consumer")
+    await shelf.until(asked.is_set)
     assert drafts() == []
     may_answer.set()
-    await shelf.until(lambda: len(drafts()) == 1, "the draft")
+    await shelf.until(lambda: len(drafts()) == 1)
 
 
 async def test_a_message_survives_a_model_that_is_down_where_a_request_loses_it(shelf: Shelf) -> None:

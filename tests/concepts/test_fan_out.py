@@ -92,9 +92,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldModel]:
 @pytest.mark.conformance("Steps", "Whoever invokes a function gets its result.")
 async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, held: HeldModel) -> None:
     await shelf.send("concepts/fan_out.question", {"order_id": "A-1001"})
-    await shelf.until(held.asked.is_set, "the investigation")
+    await shelf.until(held.asked.is_set)
     [asking] = await shelf.runs("fan-out-ask-and-wait")
-    assert asking["status"] == "RUNNING"
+    assert asking.status == "Running"
     held.may_answer.set()
     assert await shelf.outputs("fan-out-ask-and-wait") == ["It was lost."]
 
@@ -102,8 +102,8 @@ async def test_invoke_waits_for_the_result_of_the_other_function(shelf: Shelf, h
 @pytest.mark.conformance("Steps", "A step that sends an event does not wait for what the event starts.")
 async def test_send_event_does_not_wait(shelf: Shelf, held: HeldModel) -> None:
     await shelf.send("concepts/fan_out.hint", {"order_id": "A-1001"})
-    await shelf.until(held.asked.is_set, "the investigation")
+    await shelf.until(held.asked.is_set)
     await shelf.ended("fan-out-pass-on")
-    assert [run["status"] for run in await shelf.runs("fan-out-investigate")] == ["RUNNING"]
+    assert [run.status for run in await shelf.runs("fan-out-investigate")] == ["Running"]
     held.may_answer.set()
     await shelf.ended("fan-out-investigate")

@@ -41,7 +41,7 @@ async def start(shelf: Shelf) -> None:
 async def test_of_a_burst_ten_run_at_once_two_per_customer_and_none_is_dropped(shelf: Shelf) -> None:
     outside.hold()
     await burst("concepts/flow_control.email")
-    await shelf.until(lambda: outside.busy["all"] == 10, "ten answers are written at once")
+    await shelf.until(lambda: outside.busy["all"] == 10)
     outside.release()
     await start(shelf)
     assert sorted(answered()) == list(range(BURST))
@@ -52,7 +52,7 @@ async def test_of_a_burst_ten_run_at_once_two_per_customer_and_none_is_dropped(s
 async def test_without_limits_the_whole_burst_is_written_at_once(shelf: Shelf) -> None:
     outside.hold()
     await burst("concepts/flow_control.unlimited", 100)
-    await shelf.until(lambda: outside.busy["all"] == 100, "a hundred answers are written at once")
+    await shelf.until(lambda: outside.busy["all"] == 100)
     outside.release()
     await shelf.asked("write_answer", 100)
 
@@ -60,7 +60,7 @@ async def test_without_limits_the_whole_burst_is_written_at_once(shelf: Shelf) -
 async def test_a_throttled_burst_starts_101_at_once_then_100_a_minute_and_none_is_dropped(shelf: Shelf) -> None:
     began = time.monotonic()
     await burst("concepts/flow_control.email")
-    await shelf.until(lambda: len(answered()) >= 101, "limit and burst")
+    await shelf.until(lambda: len(answered()) >= 101)
     await shelf.settle()
     assert len(answered()) <= 101 + (time.monotonic() - began) / 0.6
     per_minute = []

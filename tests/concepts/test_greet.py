@@ -1,7 +1,5 @@
 """The Quick Win proven by what was executed. Runs without a database, a model or a network."""
 
-import json
-
 import pytest
 from agents import Model, ModelProvider
 from agents.testing import ModelStep, ScriptedModel, assistant_message
@@ -30,7 +28,7 @@ class Provider(ModelProvider):
 async def attempts(shelf: Shelf) -> tuple[int, int]:
     """How many attempts greeting and farewell of the only run have had."""
     [run] = await shelf.runs("greet-customer")
-    trace = (await shelf.gql(TRACE, id=run["id"]))["run"]["trace"]
+    trace = (await shelf.gql(TRACE, id=run.id))["run"]["trace"]
     # A step that succeeded at once is shown without its attempt.
     had = {step["name"]: len(step["childrenSpans"]) or 1 for step in trace["childrenSpans"]}
     return had["greeting"], had["farewell"]
@@ -60,9 +58,9 @@ async def test_four_broken_farewells_stand_beside_one_greeting_until_a_restart_h
         await program.start()
         await shelf.past_retries()
         [healed] = await shelf.ended("greet-customer")
-    assert healed["id"] == broken["id"]
+    assert healed.id == broken.id
     assert await attempts(shelf) == (1, 5)
-    assert json.loads(healed["output"]) == {"greeting": "Hello Ada!", "farewell": "Goodbye Ada!"}
+    assert healed.output == {"greeting": "Hello Ada!", "farewell": "Goodbye Ada!"}
     assert outside.asked("send_mail") == [GREETING, FAREWELL]
 
 

@@ -68,8 +68,8 @@ async def test_a_process_killed_after_the_payment_pays_again_unless_the_bank_kno
 @pytest.mark.conformance("Flow control", "With an idempotency expression a function runs once for each of its values.")
 async def test_the_function_runs_once_per_order_whatever_the_ids_of_the_events(shelf: Shelf, order: str) -> None:
     for sender in ("carrier", "warehouse", "shop"):
-        await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"}, f"{sender}-{order}")
-    await shelf.send(LATE, {"order_id": f"{order}-B", "customer_id": "cust_002"}, f"carrier-{order}-B")
+        await shelf.send(LATE, {"order_id": order, "customer_id": "cust_001"}, id=f"{sender}-{order}")
+    await shelf.send(LATE, {"order_id": f"{order}-B", "customer_id": "cust_002"}, id=f"carrier-{order}-B")
     assert sorted(to for to, _ in await shelf.asked("send_mail", 2)) == ["cust_001", "cust_002"]
 
 
@@ -87,7 +87,7 @@ async def test_after_24_hours_the_function_runs_for_the_order_again(shelf: Shelf
 async def test_a_failure_of_the_last_step_does_not_pay_again(shelf: Shelf, order: str) -> None:
     outside.fail("audit", ConnectionError("the database is down"))
     await idempotency.request_refund(order, 4900)
-    await shelf.until(lambda: outside.asked("audit") != [], "the first attempt")
+    await shelf.until(lambda: outside.asked("audit") != [])
     await shelf.past_retries()
     assert await shelf.outputs("issue-customer-refund") == [{"refund_id": "payment-1"}]
     assert (len(outside.asked("pay")), len(outside.asked("audit"))) == (1, 2)

@@ -42,7 +42,7 @@ async def test_a_retry_of_a_later_step_pays_a_call_between_steps_once_more(shelf
     """And the first attempt's answer, which the customer may have seen, is not the one that is sent."""
     outside.fail("send_mail", ConnectionError("the mailbox is down"))
     await shelf.send("concepts/memoization.outside", {"customer_id": "cust_002"})
-    await shelf.until(lambda: outside.asked("send_mail") != [], "the first attempt")
+    await shelf.until(lambda: outside.asked("send_mail") != [])
     await shelf.past_retries()
     await shelf.ended("fetch-outside-a-step-wrong")
     assert len(outside.asked("ask_model")) == 4
@@ -63,6 +63,6 @@ async def test_a_deploy_with_another_order_writes_twice_to_one_and_never_to_anot
     shelf: Shelf, function_id: str, mailed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await shelf.send(LOOPS[function_id], {})
-    await shelf.until(lambda: outside.asked("send_mail") != [], "the first mail")
+    await shelf.until(lambda: outside.asked("send_mail") != [])
     monkeypatch.setattr(memoization, "ORDER", ORDER[::-1])
     assert await reminded(shelf, function_id) == (mailed or ["cust_001", "cust_003", "cust_002"])

@@ -31,7 +31,7 @@ async def write(shelf: Shelf, *customers: str, event: str = "concepts/priority.e
 async def keep_the_desk_busy(shelf: Shelf) -> None:
     outside.hold()
     await write(shelf, "free-first")
-    await shelf.until(lambda: outside.busy["all"] == 1, "the desk is taken")
+    await shelf.until(lambda: outside.busy["all"] == 1)
 
 
 @pytest.mark.conformance("Flow control", "A run with a higher priority starts first.")
@@ -64,7 +64,7 @@ async def test_no_tenant_is_above_its_share_whatever_its_priority(shelf: Shelf) 
     outside.hold()
     tenants = [f"free-{number}" for number in range(20)]
     await write(shelf, *["enterprise-greedy"] * 20, *tenants * 3, event="concepts/priority.shared-email")
-    await shelf.until(lambda: outside.busy["all"] == 50, "every slot is taken")
+    await shelf.until(lambda: outside.busy["all"] == 50)
     assert outside.busy["enterprise-greedy"] == 3, "the other 47 slots are the others'"
     outside.release()
     await shelf.asked("write_answer", 80)

@@ -40,7 +40,7 @@ async def test_a_draft_that_is_stored_twice_is_sent_as_it_was_first(shelf: Shelf
 async def test_encryption_does_not_cover_the_text_of_an_exception(shelf: Shelf) -> None:
     outside.fail("ask_model", *[ValueError(f"cannot answer {PRIVATE[1]}")] * 5)
     await shelf.send("concepts/private_texts.encrypted", MESSAGE)
-    await shelf.until(lambda: outside.asked("ask_model") != [], "the first attempt")
+    await shelf.until(lambda: outside.asked("ask_model") != [])
     await shelf.advance(hours=1)
     await shelf.ended("private-text-encrypted", "FAILED")
     assert [text for text in PRIVATE if text in shelf.stored()] == [PRIVATE[1]]

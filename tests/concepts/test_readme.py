@@ -129,4 +129,4 @@ async def test_what_the_row_says_to_send_starts_a_run(row: Row, shelf: Shelf) ->
     async def begun() -> bool:
         return any([await shelf.runs(function.local_id) for function in row.functions])
 
-    await shelf.eventually(begun, True)
+    await shelf.until(begun, True)

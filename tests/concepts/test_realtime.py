@@ -52,7 +52,7 @@ async def test_the_page_is_told_each_stage_once_and_in_order(shelf: Shelf, shelf
     async with open_page(shelf_url) as page:
         await page.ask()
         [reply] = await shelf.outputs("realtime-answer")
-        await shelf.until(lambda: len(page.told) >= 3, "three messages")
+        await shelf.until(lambda: len(page.told) >= 3)
         await shelf.settle()
     assert page.told == [(10, "Reading your question"), (60, "Checking what I wrote"), (100, reply)]
 
@@ -61,7 +61,7 @@ async def test_published_between_the_steps_the_page_is_told_again_at_every_call(
     async with open_page(shelf_url) as page:
         await shelf.send("concepts/realtime.between_steps", {"page": page.name, "question": QUESTION})
         [reply] = await shelf.outputs("realtime-wrong")
-        await shelf.until(lambda: (100, reply) in page.told, "the last message")
+        await shelf.until(lambda: (100, reply) in page.told)
     assert [percent for percent, _ in page.told] == [10, 10, 100]
 
 
@@ -69,7 +69,7 @@ async def test_published_between_the_steps_the_page_is_told_again_at_every_call(
 async def test_another_page_hears_nothing_of_it(shelf: Shelf, shelf_url: str) -> None:
     async with open_page(shelf_url) as page, open_page(shelf_url) as other:
         await page.ask()
-        await shelf.until(lambda: len(page.told) == 3, "three messages")
+        await shelf.until(lambda: len(page.told) == 3)
         await shelf.settle()
         assert other.told == []
 

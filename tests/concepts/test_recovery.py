@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import inngest
 import pytest
 
@@ -83,7 +84,7 @@ async def test_a_dry_run_does_nothing_and_is_the_default(
     assert len(await shelf.runs("recover-order")) == 2
     assert outside.paid == []
     told = capsys.readouterr().out
-    assert all(run["id"] in told for run in failed)
+    assert all(run.id in told for run in failed)
     assert "Nothing was done" in told
 
 
@@ -168,8 +169,10 @@ async def test_only_the_window_and_the_named_function_are_run_again(shelf: Shelf
     assert len(await shelf.runs("recover-order")) == 3
     await command("rerun", "--since", opened, "--until", closed, "--yes")
     again = await shelf.ended("recover-order", "FAILED", 4)
-    (rerun,) = [run for run in again if run["id"] not in {run["id"] for run in failed}]
-    assert (await shelf.run(rerun["id"]))["original_run_id"] == failed[1]["id"]
+    (rerun,) = [run for run in again if run.id not in {run.id for run in failed}]
+    async with httpx.AsyncClient(base_url=shelf.url) as http:
+        told = (await http.get(f"/v1/runs/{rerun.id}")).json()["data"]
+    assert told["original_run_id"] == failed[1].id
 
 
 async def test_more_failures_than_the_engine_lists_at_once_are_all_run_again(
@@ -179,10 +182,10 @@ async def test_more_failures_than_the_engine_lists_at_once_are_all_run_again(
     name = "concepts/recovery.order"
     await client.send([inngest.Event(name=name, data={"order_id": each, "price": "12,50"}) for each in orders])
     await shelf.settle()
-    await shelf.eventually(partial(failures, "recover-order", since), 105)
+    await shelf.until(partial(failures, "recover-order", since), 105)
     deploy_the_fix(monkeypatch)
     await command("rerun", "--function", "recover-order", "--since", since, "--yes")
-    await shelf.until(lambda: len(outside.paid) >= 105, "all are paid")
+    await shelf.until(lambda: len(outside.paid) >= 105)
     assert paid() == sorted(orders)
     told = capsys.readouterr().out
     assert "105 to rerun" in told
@@ -199,7 +202,7 @@ async def test_a_failed_batch_is_left_alone_because_its_rerun_would_get_one_even
     account_id = f"account-{uuid4()}"
     tickets: list[dict[str, Any]] = [{"account_id": account_id, "ticket_id": str(number)} for number in range(50)]
     await client.send([inngest.Event(name="ticket/resolved", data=ticket) for ticket in tickets])
-    await shelf.eventually(partial(failures, "batch-embed-tickets", since), 1)
+    await shelf.until(partial(failures, "batch-embed-tickets", since), 1)
     await command("rerun", "--function", "batch-embed-tickets", "--since", since, "--yes")
     await shelf.settle()
     assert await failures("batch-embed-tickets", since) == 1
@@ -212,17 +215,17 @@ async def test_runs_in_bulk_are_cancelled_asleep_waiting_and_queued_and_a_runnin
 ) -> None:
     asleep, busy = f"asleep-{uuid4()}", f"busy-{uuid4()}"
     await shelf.send("concepts/recovery.reminder", {"customer_id": asleep})
-    await shelf.until(lambda: len(outside.asked("write_answer")) == 1, "the first is answered")
+    await shelf.until(lambda: len(outside.asked("write_answer")) == 1)
     await shelf.settle()
     outside.hold()
     for _ in range(3):
         await shelf.send("concepts/recovery.reminder", {"customer_id": busy})
-    await shelf.until(lambda: outside.busy[busy] == 1, "a step runs, two more are queued")
+    await shelf.until(lambda: outside.busy[busy] == 1)
     assert len(await shelf.runs("recover-reminder", "QUEUED", "RUNNING")) == 4
     await command("cancel", "--function", "recover-reminder", "--since", since, "--yes")
     await shelf.ended("recover-reminder", "CANCELLED", 4)
     outside.release()
-    await shelf.until(lambda: outside.busy[busy] == 0, "the running step is finished")
+    await shelf.until(lambda: outside.busy[busy] == 0)
     await shelf.past(days=4)
     assert len(outside.asked("write_answer")) == 2, "the queued ones never ran"
     assert outside.asked("send_mail") == []
@@ -247,7 +250,7 @@ async def test_a_dry_run_cancels_nothing_and_a_second_cancel_finds_nothing(
     shelf: Shelf, since: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await shelf.send("concepts/recovery.reminder", {"customer_id": f"cust-{uuid4()}"})
-    await shelf.until(lambda: len(outside.asked("write_answer")) == 1, "the reminder is under way")
+    await shelf.until(lambda: len(outside.asked("write_answer")) == 1)
     await command("cancel", "--function", "recover-reminder", "--since", since)
     assert len(await shelf.runs("recover-reminder", "RUNNING")) == 1
     await command("cancel", "--function", "recover-reminder", "--since", since, "--yes")
@@ -260,7 +263,7 @@ async def test_a_dry_run_cancels_nothing_and_a_second_cancel_finds_nothing(
 async def test_an_event_cancels_the_runs_of_its_customer_and_no_others(shelf: Shelf) -> None:
     for customer_id in ("cust_002", "cust_003"):
         await shelf.send("concepts/recovery.reminder", {"customer_id": customer_id})
-    await shelf.until(lambda: len(outside.asked("write_answer")) == 2, "both are under way")
+    await shelf.until(lambda: len(outside.asked("write_answer")) == 2)
     await shelf.settle()
     await shelf.send("concepts/recovery.customer-left", {"customer_id": "cust_002"})
     await shelf.ended("recover-reminder", "CANCELLED")
@@ -282,7 +285,7 @@ async def test_a_run_that_does_not_begin_in_its_time_is_cancelled(shelf: Shelf) 
         pytest.skip("the official server's clock cannot be moved")
     outside.hold()
     await shelf.send("concepts/recovery.offer", {"customer_id": "cust_002", "minutes": 5})
-    await shelf.until(lambda: outside.busy["all"] == 1, "the only slot is taken")
+    await shelf.until(lambda: outside.busy["all"] == 1)
     await shelf.send("concepts/recovery.offer", {"customer_id": "cust_003", "minutes": 5})
     await shelf.ended("recover-offer", "QUEUED")
     # Not `advance`: it would wait for the step that holds the slot.

@@ -18,7 +18,7 @@ def times(name: str) -> int:
 
 
 async def first_attempt(shelf: Shelf, name: str) -> None:
-    await shelf.until(lambda: times(name) > 0, f"the first attempt of {name}")
+    await shelf.until(lambda: times(name) > 0)
 
 
 @pytest.mark.conformance("Failures", "A step that fails is tried again after a while.")

@@ -15,7 +15,7 @@ async def held(shelf: Shelf, *events: tuple[str, dict[str, Any]], at_once: int) 
     """Send these events while nothing can be finished: so many are begun. Then let all of them end."""
     outside.hold()
     await client.send([inngest.Event(name=name, data=data) for name, data in events])
-    await shelf.until(lambda: outside.busy["all"] == at_once, f"{at_once} at once")
+    await shelf.until(lambda: outside.busy["all"] == at_once)
     outside.release()
     await shelf.asked("write_answer", len(events))
     assert outside.peak["all"] == at_once

@@ -25,7 +25,7 @@ async def request(shelf: Shelf, amount_cents: int = MUCH) -> str:
     """Ask for a refund and let its run come as far as it can without an answer; the request's id."""
     request_id = f"request-{uuid4()}"
     await shelf.send(REFUND, {"request_id": request_id, "amount_cents": amount_cents})
-    await shelf.until(lambda: outside.calls != [], "the question")
+    await shelf.until(lambda: outside.calls != [])
     await shelf.settle()
     return request_id
 

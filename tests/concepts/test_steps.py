@@ -51,7 +51,7 @@ async def test_what_is_broken_on_purpose_is_done_when_it_is_whole_again_and_noth
     """As a reader does it: BREAK=store, and later without."""
     monkeypatch.setenv("BREAK", "store")
     await shelf.send(RECEIVED, EMAIL)
-    await shelf.until(lambda: outside.asked("store") != [], "the broken attempt")
+    await shelf.until(lambda: outside.asked("store") != [])
     monkeypatch.delenv("BREAK")
     await shelf.past_retries()
     await shelf.ended(FUNCTION)
@@ -64,8 +64,8 @@ async def test_without_steps_a_failure_at_the_end_repeats_all_before_it(shelf: S
         outside.forget()
         outside.fail("tell_team", ConnectionError("the chat is away"))
         await shelf.send(event, EMAIL)
-        await shelf.until(lambda: len(outside.asked("tell_team")) == 1, "the last message")
+        await shelf.until(lambda: len(outside.asked("tell_team")) == 1)
         await shelf.past_retries()
-        await shelf.until(lambda: len(outside.asked("tell_team")) == 2, "the repetition")
+        await shelf.until(lambda: len(outside.asked("tell_team")) == 2)
         await shelf.settle()
         assert len(outside.asked("store")) == len(outside.asked("ask_model")) == times

@@ -22,7 +22,7 @@ async def told(shelf: Shelf, *expected: str) -> None:
     def so_far() -> list[str]:
         return sorted(text for text in outside.asked("tell_team") if text.split()[0] == expected[0].split()[0])
 
-    await shelf.until(lambda: len(so_far()) >= len(expected), f"{expected}")
+    await shelf.until(lambda: len(so_far()) >= len(expected))
     await shelf.settle()
     assert so_far() == sorted(expected)
 

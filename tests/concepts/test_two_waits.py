@@ -11,8 +11,8 @@ ORDER = {"order_id": "A-1001", "amount_cents": 4900}
 
 async def waiting(shelf: Shelf) -> str:
     """Start a run and let it come to its first wait; the id of its event."""
-    request_id = await shelf.send("concepts/two_waits.refund", ORDER)
-    await shelf.until(lambda: outside.calls != [], "the question")
+    request_id = (await shelf.send("concepts/two_waits.refund", ORDER)).id
+    await shelf.until(lambda: outside.calls != [])
     await shelf.settle()
     return request_id
 

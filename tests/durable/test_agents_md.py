@@ -105,4 +105,4 @@ async def test_an_email_is_sent_followed_and_looked_into_by_the_tools_alone(engi
         assert "COMPLETED" in str(await call("get_run", runId=run_id, includeOutput=True))
         trace = str(await call("get_run_trace", runId=run_id, includeOutput=True))
         assert all(step in trace for step in ("audit-received", "run-agent", "audit-sent"))
-    await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+    await engine.until(actions, {"message_received": 1, "message_sent": 1})

@@ -23,7 +23,7 @@ EMAIL = Event(id="mail-1", name="customer/email.received", data={"customer_id": 
 async def test_an_event_sent_twice_with_one_id_is_one_event(engine: Engine) -> None:
     for _ in range(2):
         await inngest_app.send([EMAIL])
-    await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+    await engine.until(actions, {"message_received": 1, "message_sent": 1})
     await engine.settle()
     [row] = await db.fetch("select detail::jsonb ->> 'event_id' as id from audit_log where action = 'message_received'")
     assert row["id"] == "mail-1"

@@ -39,7 +39,7 @@ async def waiting() -> list[str]:
 async def paused(engine: Engine, text: str = DOUBLE, customer_id: str = "cust_002", count: int = 1) -> str:
     """An email whose run waits at the gate; its event id."""
     event_id = await engine.email(text, customer_id)
-    await engine.eventually(waiting, ["pending"] * count)
+    await engine.until(waiting, ["pending"] * count)
     await engine.settle()
     return event_id
 
@@ -57,7 +57,7 @@ async def paid_cents() -> int:
 async def test_approved_it_is_issued_once(engine: Engine) -> None:
     await paused(engine)
     await engine.decide(approved=True, customer_id="cust_002")
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     assert await refunds_in_ledger() == [("issued", "approved")]
     assert await paid_cents() == 4900
 
@@ -65,7 +65,7 @@ async def test_approved_it_is_issued_once(engine: Engine) -> None:
 async def test_rejected_nothing_is_issued_and_the_reason_reaches_the_customer(engine: Engine) -> None:
     event_id = await paused(engine)
     await engine.decide(approved=False, request_id=event_id, rejection_message="we see one charge only")
-    await engine.eventually(actions, BLOCKED)
+    await engine.until(actions, BLOCKED)
     assert await refunds_in_ledger() == [("blocked", "rejected")]
     assert "we see one charge only" in (await replies())[0]
 
@@ -82,7 +82,7 @@ async def test_nobody_answers_for_four_hours_and_nothing_is_issued(engine: Engin
 async def test_the_approver_may_lower_the_amount(engine: Engine) -> None:
     event_id = await paused(engine)
     await engine.decide(approved=True, request_id=event_id, amount_cents=1500)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     assert await paid_cents() == 1500
 
 
@@ -109,8 +109,9 @@ async def test_anything_but_true_or_false_decides_nothing(engine: Engine, approv
 async def test_the_same_decision_ten_times_is_one_decision(engine: Engine) -> None:
     event_id = await paused(engine)
     for _ in range(10):
-        await engine.send("refund/approval.decided", {"approved": True, "request_id": event_id}, f"decision-{event_id}")
-    await engine.eventually(actions, ISSUED)
+        decision = {"approved": True, "request_id": event_id}
+        await engine.send("refund/approval.decided", decision, id=f"decision-{event_id}")
+    await engine.until(actions, ISSUED)
     await engine.settle()
     assert await actions() == ISSUED
 
@@ -141,7 +142,7 @@ async def test_a_decision_while_the_reviewer_is_being_told_is_heard(
 
     monkeypatch.setattr(ledger, "open_requests", decided_at_once)
     await engine.email(DOUBLE)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
 
 
 async def test_a_decision_after_the_time_was_up_changes_nothing(engine: Engine) -> None:
@@ -181,7 +182,7 @@ async def test_a_hostile_customer_id_is_only_a_name(engine: Engine, customer_id:
     assert await refunds_in_ledger() == [("pending", None)]
     # By request: the official server does not match a customer id with quotes, backslashes or line breaks in it.
     await engine.decide(approved=True, request_id=event_id)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
 
 
 async def test_a_forged_wake_up_leads_back_to_waiting_for_what_is_left(engine: Engine) -> None:
@@ -199,22 +200,20 @@ async def test_a_forged_wake_up_leads_back_to_waiting_for_what_is_left(engine: E
 async def test_two_refunds_in_one_email_are_decided_each_by_itself(engine: Engine) -> None:
     event_id = await paused(engine, TWO_ORDERS, count=2)
     await engine.decide(approved=True, request_id=event_id)
-    await engine.eventually(waiting, ["approved", "pending"])
+    await engine.until(waiting, ["approved", "pending"])
     await engine.settle()
     await engine.decide(approved=False, request_id=event_id)
-    await engine.eventually(
-        actions, {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
-    )
+    await engine.until(actions, {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1})
     assert await refunds_in_ledger() == [("issued", "approved"), ("blocked", "rejected")]
 
 
 async def test_a_bare_decision_for_a_customer_decides_the_oldest_of_two_emails(engine: Engine) -> None:
     await paused(engine)
     await engine.email("I was charged twice for order B-7, $5.00.")
-    await engine.eventually(waiting, ["pending", "pending"])
+    await engine.until(waiting, ["pending", "pending"])
     await engine.settle()
     await engine.decide(approved=True, customer_id="cust_002")
-    await engine.eventually(refunds_in_ledger, [("issued", "approved"), ("pending", None)])
+    await engine.until(refunds_in_ledger, [("issued", "approved"), ("pending", None)])
     await engine.settle()
     assert await refunds_in_ledger() == [("issued", "approved"), ("pending", None)]
 
@@ -228,7 +227,7 @@ async def test_outside_dev_mode_an_event_alone_decides_nothing(engine: Engine, m
     assert await refunds_in_ledger() == [("pending", None)]
     assert await decide(1, approved=True, by="ada") is None
     await engine.decide(request_id=event_id)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
 
 
 async def test_a_recorded_decision_whose_event_was_lost_is_found_within_minutes(engine: Engine) -> None:
@@ -243,13 +242,11 @@ async def test_an_agent_that_asks_for_more_waits_again(engine: Engine, monkeypat
     monkeypatch.setenv("MODEL", "rule-based:asks-again")
     event_id = await paused(engine)
     await engine.decide(approved=True, request_id=event_id)
-    await engine.eventually(refunds_in_ledger, [("issued", "approved"), ("pending", None)])
+    await engine.until(refunds_in_ledger, [("issued", "approved"), ("pending", None)])
     await engine.settle()
     await engine.decide(approved=False, request_id=event_id)
-    await engine.eventually(refunds_in_ledger, [("issued", "approved"), ("blocked", "rejected")])
-    await engine.eventually(
-        actions, {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1}
-    )
+    await engine.until(refunds_in_ledger, [("issued", "approved"), ("blocked", "rejected")])
+    await engine.until(actions, {"message_received": 1, "refund_issued": 1, "refund_blocked": 1, "message_sent": 1})
 
 
 async def test_a_second_email_about_a_refunded_order_is_paid_only_by_a_yes_that_says_so(
@@ -257,9 +254,9 @@ async def test_a_second_email_about_a_refunded_order_is_paid_only_by_a_yes_that_
 ) -> None:
     monkeypatch.setenv("MODEL", "rule-based:forgets")
     await engine.decide(approved=True, request_id=await paused(engine))
-    await engine.eventually(messages_sent, 1)
+    await engine.until(messages_sent, 1)
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_asked_for, 2)
+    await engine.until(refunds_asked_for, 2)
     await engine.settle()
     await engine.decide(approved=True, request_id=event_id)
     await engine.settle()
@@ -268,7 +265,7 @@ async def test_a_second_email_about_a_refunded_order_is_paid_only_by_a_yes_that_
     assert (told["refund_id"], told["actor"]) == (2, "dev-mode event")
     assert told["why"].startswith("it looks like refund 1 of $49.00 for order A-1001, approved ")
     await engine.decide(approved=True, request_id=event_id, also_paid=True)
-    await engine.eventually(messages_sent, 2)
+    await engine.until(messages_sent, 2)
     assert await refunds_in_ledger() == [("issued", "approved")] * 2
     assert await paid_cents() == 9800
 
@@ -297,34 +294,23 @@ async def test_a_run_that_fails_for_good_leaves_no_refund_open(engine: Engine, m
 async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_refund_open(engine: Engine) -> None:
     await paused(engine)
     await engine.cancel_all()
-    await engine.eventually(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
+    await engine.until(actions, {"message_received": 1, "refund_blocked": 1, "run_failed": 1})
     assert await refunds_in_ledger() == [("blocked", None)]
 
 
-async def test_a_crash_between_payment_and_memoization_pays_once(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original, crashes = saved_state.resume, list[int]()
-
-    async def crashes_once(*arguments: Any, **options: Any) -> worker.Outcome:
-        outcome = await original(*arguments, **options)
-        if not crashes:
-            crashes.append(1)
-            raise ConnectionResetError("died after the payment")
-        return outcome
-
-    monkeypatch.setattr(saved_state, "resume", crashes_once)
+@pytest.mark.crash_at_every_step(function="handle-customer-email")
+async def test_wherever_the_process_dies_a_yes_pays_once(engine: Engine) -> None:
+    """Also between the payment and the moment when the engine would have heard of it."""
     event_id = await paused(engine)
     await engine.decide(approved=True, request_id=event_id)
+    await engine.until(actions, ISSUED)
     await engine.settle()
-    await engine.advance(minutes=2)
-    assert crashes
-    assert await actions() == ISSUED
+    assert (await actions(), await refunds_in_ledger()) == (ISSUED, [("issued", "approved")])
     assert await paid_cents() == 4900
 
 
 async def test_a_forged_call_with_invented_steps_moves_no_money(
-    engine: Engine, app_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In dev mode calls are unsigned, so anybody who reaches the port can claim that a step returned anything."""
     await paused(engine)
@@ -334,7 +320,8 @@ async def test_a_forged_call_with_invented_steps_moves_no_money(
     approved = {row["call_id"]: {"status": "approved", "order_id": "A-1001", "why": None}}
     await approval.resume_agent(outcome["state"], ticket, approved)
     assert await paid_cents() == 0
-    async with httpx.AsyncClient(base_url=app_url) as http:
+    app = httpx.ASGITransport(inngest_app.app)
+    async with httpx.AsyncClient(transport=app, base_url="http://app") as http:
         forged = {
             "ctx": {
                 "run_id": row["run_id"],

@@ -22,7 +22,7 @@ PAUSES_MS = [0, 1, 2, 4, 8, 16] if TORTURE else [0, 2, 8]
 async def paused(engine: Engine) -> str:
     """An email whose run waits at the gate; its event id."""
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     return event_id
 
@@ -138,13 +138,13 @@ async def test_an_old_call_of_the_engine_does_not_take_back_a_later_refund(
     event_id = await paused(engine)
     assert await decide(1, approved=True, by="grace") is None
     await engine.decide(request_id=event_id)
-    await engine.eventually(refunds_in_ledger, [("issued", "approved"), ("pending", None)])
+    await engine.until(refunds_in_ledger, [("issued", "approved"), ("pending", None)])
     await engine.settle()
     assert await decide(2, approved=True, by="grace") is None
     await asks_again["resume_agent"]()
     assert await refunds_in_ledger() == [("issued", "approved"), ("approved", "approved")]
     await engine.decide(request_id=event_id)
-    await engine.eventually(refunds_in_ledger, [("issued", "approved")] * 2)
+    await engine.until(refunds_in_ledger, [("issued", "approved")] * 2)
 
 
 async def test_a_run_cancelled_while_the_reviewer_is_being_told_leaves_no_refund_open_for_ever(
@@ -155,12 +155,12 @@ async def test_a_run_cancelled_while_the_reviewer_is_being_told_leaves_no_refund
 
     async def cancelled_first(*arguments: Any) -> None:
         await engine.cancel_all()
-        await engine.eventually(actions, {"message_received": 1, "run_failed": 1})
+        await engine.until(actions, {"message_received": 1, "run_failed": 1})
         await original(*arguments)
 
     monkeypatch.setattr(ledger, "open_requests", cancelled_first)
     await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.advance(minutes=6)
     assert await refunds_in_ledger() == [("pending", None)]
     await rewrite("update refunds set expires_at = now() - interval '25 hours' returning id")
@@ -195,7 +195,7 @@ async def test_a_decision_after_the_payment_is_told_whose_decision_stands(engine
     event_id = await paused(engine)
     assert await decide(1, approved=True, by="grace") is None
     await engine.decide(request_id=event_id)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     assert await decide(1, approved=False, by="linus") == "it was already approved by grace"
     await engine.decide(approved=False, request_id=event_id)
     await engine.settle()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 import httpx
 import inngest.connect._internal.conn_init_starter as sdk
@@ -11,7 +10,6 @@ import pytest
 
 import inngest_app
 from deploy import connect
-from offline.inngest_server import DevServer
 from offline.processes import free_port
 from tests.durable.driver import OFFICIAL, Engine, actions
 
@@ -46,15 +44,13 @@ async def test_it_answers_emails_after_the_sdk_has_given_up_on_an_engine_that_wa
         return "is opened anew" in caplog.text
 
     await until(gave_up)
-    url = os.environ["INNGEST_DEV"]
-    async with DevServer(port=urlsplit(url).port or 0, poll=False) as stand_in:
-        engine = Engine(url, stand_in)
-        await engine.eventually(connected, 1)
-        assert {function.id for function in stand_in.state.active_functions()} == {
+    async with Engine() as engine:
+        await engine.until(connected, 1)
+        assert {function.id for function in engine.dev_server.state.active_functions()} == {
             function.id for function in inngest_app.functions
         }
         await engine.email("Where is my order A-1001?")
-        await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+        await engine.until(actions, {"message_received": 1, "message_sent": 1})
         # The emails are counted where they are answered, so that is where Prometheus has to ask.
         async with httpx.AsyncClient(trust_env=False) as http:
             assert "support_emails" in (await http.get(f"http://{address}/metrics")).text

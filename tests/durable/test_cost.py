@@ -78,12 +78,10 @@ async def executions() -> dict[str, int]:
 
 async def refund_of(customer_id: str, engine: Engine) -> None:
     await engine.email(MONEY, customer_id)
-    await engine.eventually(lambda: db.fetch("select from refunds where customer_id = $1", customer_id), [{}])
+    await engine.until(lambda: db.fetch("select from refunds where customer_id = $1", customer_id), [{}])
     await engine.settle()
     await engine.decide(approved=True, customer_id=customer_id)
-    await engine.eventually(
-        lambda: actions(customer_id), {"message_received": 1, "refund_issued": 1, "message_sent": 1}
-    )
+    await engine.until(lambda: actions(customer_id), {"message_received": 1, "refund_issued": 1, "message_sent": 1})
 
 
 async def test_each_call_is_a_row_with_the_tokens_and_ids_of_the_provider(engine: Engine, api: Recorded) -> None:
@@ -198,7 +196,7 @@ async def test_an_email_is_answered_when_its_usage_cannot_be_kept(
     await db.fetch("alter table executions rename to nowhere")
     try:
         await engine.email(PLAIN)
-        await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+        await engine.until(actions, {"message_received": 1, "message_sent": 1})
         await rows.here().written()
     finally:
         await db.fetch("alter table elsewhere rename to model_calls")
@@ -223,7 +221,7 @@ async def models_of(text: str, engine: Engine) -> list[str]:
     """The models that an email is answered by, in the order of their calls."""
     begun = len(await calls())
     event_id = await engine.email(text)
-    await engine.eventually(lambda: answered_or_waiting(event_id), True)
+    await engine.until(lambda: answered_or_waiting(event_id), True)
     await engine.settle()
     return [row["model"] for row in (await calls())[begun:]]
 
@@ -266,7 +264,7 @@ async def test_no_refund_rests_on_the_easy_model(engine: Engine, monkeypatch: py
     monkeypatch.setenv("MODEL_EASY", EASY)
     assert set(await models_of(MONEY, engine)) == {STRONG}
     await engine.decide(approved=True, customer_id="cust_002")
-    await engine.eventually(lambda: db.fetch("select from refunds where status = 'issued'"), [{}])
+    await engine.until(lambda: db.fetch("select from refunds where status = 'issued'"), [{}])
     await engine.settle()
     assert {row["model"] for row in await calls()} == {"rule-based:greedy", STRONG}
 

@@ -33,7 +33,7 @@ GONE = object()
 async def paused(engine: Engine) -> str:
     """An email whose run waits at the gate; its event id."""
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     return event_id
 
@@ -41,7 +41,7 @@ async def paused(engine: Engine) -> str:
 async def approved(engine: Engine, event_id: str) -> None:
     assert await decide(1, approved=True, by="ada") is None
     await engine.decide(request_id=event_id)
-    await engine.eventually(messages_sent, 1)
+    await engine.until(messages_sent, 1)
 
 
 async def messages_sent() -> int:
@@ -165,7 +165,7 @@ async def test_an_unreadable_state_of_a_refund_that_was_not_approved_is_a_person
         await engine.decide(approved=False, request_id=event_id)
     else:
         await engine.advance(hours=4, minutes=1)
-    await engine.eventually(messages_sent, 1)
+    await engine.until(messages_sent, 1)
     assert await actions() == BLOCKED
     assert await refunds_in_ledger() == [("blocked", decision)]
     assert await reply() == follow_up("Declined, not made" if decision == "rejected" else "Not made")
@@ -279,7 +279,7 @@ async def test_a_version_that_forgot_to_ask_for_approval_still_pays_nothing_that
     event_id = await paused(engine)
     deployed(tools=[worker.lookup_customer, renamed(worker.issue_refund, needs_approval=False)])
     await engine.decide(approved=False, request_id=event_id)
-    await engine.eventually(actions, BLOCKED)
+    await engine.until(actions, BLOCKED)
     assert await refunds_in_ledger() == [("blocked", "rejected")]
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +24,6 @@ from concepts.idempotency import REFUND_REQUESTED
 from tests.concepts.test_readme import ROWS as CONCEPTS
 from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.durable.test_gates import FAULTS, report_of
-from tests.serving import served
 from tests.wrong_builds import row_outside_a_step
 from tests.wrong_builds.learner import RIGHT, answered_in_a_step
 
@@ -83,18 +81,6 @@ async def call(tool: str, **arguments: object) -> str:
     return str(result.structured_content)
 
 
-async def post(url: str, name: str, data: dict[str, Any], event_id: str | None = None) -> None:
-    """Send one event."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        event = {"name": name, "id": event_id or str(uuid4()), "data": data}
-        (await http.post(f"{url}/e/test", json=event)).raise_for_status()
-
-
-async def email(url: str, text: str, customer_id: str = "cust_002", event_id: str = "mail") -> None:
-    """A customer writes."""
-    await post(url, "customer/email.received", {"customer_id": customer_id, "email_text": text}, event_id)
-
-
 @shows("the schedule did not fire over a deploy")
 async def test_a_tick_that_the_dev_server_was_away_for_is_made_up_for_by_hand(engine: Engine) -> None:
     """The engine began an hour after the tick."""
@@ -102,7 +88,7 @@ async def test_a_tick_that_the_dev_server_was_away_for_is_made_up_for_by_hand(en
     assert await actions() == {}
     assert "/invoke/customer-support-daily-health-check" in ROWS["the schedule did not fire over a deploy"]
     await engine.invoke("customer-support-daily-health-check")
-    await engine.eventually(actions, {"health_check": 3})
+    await engine.until(actions, {"health_check": 3})
 
 
 @shows("a customer was charged twice for one refund")
@@ -111,8 +97,9 @@ async def test_a_charge_between_the_steps_is_found_by_the_query(database: None) 
         await db.record("refund_issued", ctx.run_id, str(uuid4()), who["customer_id"], order_id="A-1001")
         return await answered_in_a_step(ctx, text, who)
 
-    async with served(RIGHT.but(answered=charged_between_steps).app(), "my-worker") as engine:
-        await email(engine.origin, "How long does shipping take?")
+    async with Engine() as engine:
+        await engine.serve(RIGHT.but(answered=charged_between_steps).app())
+        await engine.email("How long does shipping take?")
         await engine.settle()
         (row,) = await db.fetch(ROWS["a customer was charged twice for one refund"])
         assert row["count"] > 1
@@ -129,23 +116,23 @@ async def test_the_gate_of_d4_misses_a_throttle(database: None) -> None:
 
 @shows("a function is suspended forever and never resumes")
 async def test_a_wait_for_another_name_than_is_sent_is_listed_as_running(database: None) -> None:
-    async with served(RIGHT.app(), "my-worker") as engine:
-        await email(engine.origin, "I was charged twice for order A-1001, $49.00 too much.")
+    async with Engine() as engine:
+        await engine.serve(RIGHT.app())
+        await engine.email("I was charged twice for order A-1001, $49.00 too much.")
         await engine.settle()
-        await post(engine.origin, "refund/approval.decide", {"customer_id": "cust_002", "approved": True})
+        await engine.send("refund/approval.decide", {"customer_id": "cust_002", "approved": True})
         await engine.settle()
         tool, _, arguments = ROWS["a function is suspended forever and never resumes"].partition(" ")
         listed = await call(tool, **json.loads(arguments))
-        (run,) = [run for run in engine.runs() if run.function.local_id == "answer-mail"]
+        (run,) = [run for run in engine.dev_server.runs() if run.function.local_id == "answer-mail"]
         assert run.id in listed
 
 
 @shows("yesterday's failed runs are gone from the dashboard")
 async def test_the_rows_of_failed_runs_outlive_the_engine(engine: Engine) -> None:
     await engine.email("Hello?", "cust_404")
-    await engine.eventually(actions, {"run_failed": 1})
-    assert engine._stand_in is not None
-    engine._stand_in.state.runs.clear()
+    await engine.until(actions, {"run_failed": 1})
+    engine.dev_server.state.runs.clear()
     (row,) = await db.fetch(ROWS["yesterday's failed runs are gone from the dashboard"])
     assert row["customer_id"] == "cust_404"
 
@@ -157,8 +144,9 @@ async def test_a_replay_pays_again_unless_the_bank_knows_the_key(name: str, paym
     arguments = shlex.split(ROWS["a replay charged the customers again"])[3:]
     if payments == 1:
         arguments[2] = arguments[2].removesuffix("-wrong")
-    async with served(shelf, "concepts") as engine:
-        await post(engine.origin, name, {"order_id": "A-1001", "amount_cents": 4900})
+    async with Engine() as engine:
+        await engine.serve(shelf)
+        await engine.send(name, {"order_id": "A-1001", "amount_cents": 4900})
         await engine.settle()
         await asyncio.to_thread(recovery_command.main, arguments)
         await engine.settle()
@@ -169,7 +157,7 @@ async def test_a_replay_pays_again_unless_the_bank_knows_the_key(name: str, paym
 @shows("the trace does not show the prompt")
 async def test_a_trace_has_the_reply_and_not_what_the_model_was_told(engine: Engine) -> None:
     await engine.email("How long does shipping to Norway take?")
-    await engine.eventually(actions, {"message_received": 1, "message_sent": 1})
+    await engine.until(actions, {"message_received": 1, "message_sent": 1})
     (row,) = await db.fetch("select run_id, detail from audit_log where action = 'message_sent'")
     tool, _, arguments = ROWS["the trace does not show the prompt"].partition(" ")
     trace = await call(tool, **json.loads(arguments) | {"runId": row["run_id"]})
@@ -179,21 +167,23 @@ async def test_a_trace_has_the_reply_and_not_what_the_model_was_told(engine: Eng
 
 @shows("the dashboard lists no app")
 async def test_an_app_that_was_never_synced_is_listed_after_a_put(database: None) -> None:
-    async with served(RIGHT.app(), "my-worker") as engine:
-        (app,) = engine.apps()
+    async with Engine() as engine:
+        await engine.serve(RIGHT.app())
+        (app,) = engine.dev_server.apps()
         url = app.url
-        engine.state.apps.clear()
-        assert engine.apps() == []
+        engine.dev_server.state.apps.clear()
+        assert engine.dev_server.apps() == []
         assert "curl -X PUT" in ROWS["the dashboard lists no app"]
         async with httpx.AsyncClient(trust_env=False) as http:
             (await http.put(url)).raise_for_status()
-        assert [found.id for found in engine.apps()] == ["my-worker"]
+        assert [found.id for found in engine.dev_server.apps()] == ["my-worker"]
 
 
 @shows("rows of one email are there more than once")
 async def test_rows_written_outside_a_step_are_found_by_the_query(database: None) -> None:
-    async with served(row_outside_a_step.BUILD.app(), "my-worker") as engine:
-        await email(engine.origin, "How long does shipping take?")
+    async with Engine() as engine:
+        await engine.serve(row_outside_a_step.BUILD.app())
+        await engine.email("How long does shipping take?")
         await engine.settle()
         found = await db.fetch(ROWS["rows of one email are there more than once"])
         assert [(row["action"], row["count"] > 1) for row in found] == [("message_received", True)]
@@ -202,7 +192,7 @@ async def test_rows_written_outside_a_step_are_found_by_the_query(database: None
 @shows("the yes does nothing")
 async def test_a_yes_as_text_leaves_the_refund_pending(engine: Engine) -> None:
     event_id = await engine.email("I was charged twice for order A-1001, $49.00 too much.")
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.decide(approved="true", request_id=event_id)
     await engine.decide(approved=True, request_id="another")
     await engine.settle()
@@ -213,7 +203,7 @@ async def test_a_yes_as_text_leaves_the_refund_pending(engine: Engine) -> None:
 @shows('a run fails at once with "There is no customer"')
 async def test_an_unknown_customer_stands_in_the_row(engine: Engine) -> None:
     await engine.email("Hello?", "cust_404")
-    await engine.eventually(actions, {"run_failed": 1})
+    await engine.until(actions, {"run_failed": 1})
     (row,) = await db.fetch(ROWS['a run fails at once with "There is no customer"'])
     assert "There is no customer 'cust_404'" in row["detail"]
 
@@ -242,11 +232,12 @@ async def test_a_step_that_returns_no_json_is_tried_again_after_its_effect(datab
     async def answered(ctx: inngest.Context, text: str, _: dict[str, str]) -> Any:
         return await ctx.step.run("think", think, text)
 
-    async with served(RIGHT.but(answered=answered).app(), "my-worker") as engine:
-        await email(engine.origin, "Hello?")
+    async with Engine() as engine:
+        await engine.serve(RIGHT.but(answered=answered).app())
+        await engine.email("Hello?")
         await engine.settle()
         assert done == ["Hello?"]
-        await engine.advance(timedelta(minutes=1))
+        await engine.advance(minutes=1)
         assert len(done) > 1
-        errors = [str(attempt) for run in engine.runs() for attempt in run.attempts]
+        errors = [str(attempt) for run in engine.dev_server.runs() for attempt in run.attempts]
         assert any("unserializable" in error for error in errors), errors

@@ -35,7 +35,7 @@ def encrypt_with(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
 
 async def paused(engine: Engine) -> str:
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     return event_id
 
@@ -58,7 +58,7 @@ async def test_the_engine_keeps_neither_the_email_nor_the_reply_nor_the_customer
     """Without the key all of it is there: the control of this test."""
     encrypt_with(monkeypatch, *([KEY] if encrypted else []))
     await approved(engine, await paused(engine))
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     await engine.settle()
     kept, answer = engine.stored(), json.dumps(await reply())[1:-1]
     private = ["marmalade", answer, "grace@example.com", "Duplicate charge", "A-1001", "4900", "cust_002"]
@@ -70,7 +70,7 @@ async def test_a_run_that_began_before_the_key_was_set_goes_on(engine: Engine, m
     event_id = await paused(engine)
     encrypt_with(monkeypatch, KEY)
     await approved(engine, event_id)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
 
 
 @pytest.mark.parametrize("keys", [(), ("another-key",)], ids=["removed", "changed"])
@@ -96,7 +96,7 @@ async def test_a_new_key_reads_what_the_one_before_it_has_encrypted(
     event_id = await paused(engine)
     encrypt_with(monkeypatch, "k2", "k1")
     await approved(engine, event_id)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     assert await refunds_in_ledger() == [("issued", "approved")]
 
 
@@ -105,8 +105,7 @@ async def test_a_new_key_reads_what_the_one_before_it_has_encrypted(
 
 def holds(engine: Engine, *texts: str) -> dict[str, bool]:
     """Which of these the engine has, in an event or anywhere else."""
-    assert engine._stand_in is not None
-    events = [asdict(event) for event in engine._stand_in.state.events.values()]
+    events = [asdict(event) for event in engine.dev_server.state.events.values()]
     kept = json.dumps(events, default=str) + engine.stored()
     return {text: text in kept for text in texts}
 
@@ -114,24 +113,23 @@ def holds(engine: Engine, *texts: str) -> dict[str, bool]:
 @pytest.mark.parametrize("door", ["webhook", "sender"])
 @pytest.mark.parametrize("encrypted", [True, False])
 async def test_the_engine_never_reads_an_email_that_came_by_a_door_or_by_a_sender_with_the_key(
-    encrypted: bool, door: str, engine: Engine, app_url: str, monkeypatch: pytest.MonkeyPatch
+    encrypted: bool, door: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine._stand_in is None:
-        pytest.skip("what the official server stores cannot be read")
     encrypt_with(monkeypatch, *([KEY] if encrypted else []))
     email = {"from": "grace@example.com", "subject": "A codeword", "text": DOUBLE, "message_id": "m-1"}
     if door == "webhook":
-        async with httpx.AsyncClient(trust_env=False) as http:
-            assert (await http.post(f"{app_url}/webhooks/email", json=email)).status_code == 200
+        app = httpx.ASGITransport(inngest_app.app)
+        async with httpx.AsyncClient(transport=app, base_url="http://app") as http:
+            assert (await http.post("/webhooks/email", json=email)).status_code == 200
     else:
         sender = inngest.Inngest(app_id="sender", is_production=False, middleware=encryption.encryption())
         data = {"customer_id": "cust_002", "email_text": DOUBLE, "from": "grace@example.com"}
         await sender.send(inngest.Event(name="customer/email.received", data=data))
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     [received] = await db.fetch("select detail from audit_log where action = 'message_received'")
     await approved(engine, json.loads(received["detail"])["event_id"])
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     assert holds(engine, "marmalade", "grace@example.com") == dict.fromkeys(
         ["marmalade", "grace@example.com"], not encrypted
     )
@@ -162,7 +160,7 @@ async def test_the_failure_of_an_encrypted_email_leaves_its_row(
 async def test_a_function_that_is_invoked_by_hand_runs(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     encrypt_with(monkeypatch, KEY)
     await engine.invoke("customer-support-daily-health-check")
-    await engine.eventually(actions, {"health_check": 3})
+    await engine.until(actions, {"health_check": 3})
 
 
 async def test_a_step_that_fails_says_nothing_of_the_email(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

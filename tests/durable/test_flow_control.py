@@ -32,7 +32,7 @@ async def test_a_burst_stays_within_ten_at_once_and_two_per_customer(
     await asyncio.gather(
         *(engine.email(f"Question {n}: what does shipping cost?", CUSTOMERS[n % 5]) for n in range(40))
     )
-    await engine.eventually(actions, {"message_received": 40, "message_sent": 40})
+    await engine.until(actions, {"message_received": 40, "message_sent": 40})
     assert 5 < peaks["all"] <= 10
     assert {peaks[customer] for customer in CUSTOMERS} == {2}
 

@@ -1,16 +1,13 @@
 """The cron wakes exactly the customers whose tier includes a health check, once per tick."""
 
-from datetime import timedelta
 from typing import Any
 
 import fastapi
 import inngest.fast_api
-import pytest
 
 import db
 import inngest_app
-from tests.durable.driver import OFFICIAL, Engine, actions
-from tests.serving import served
+from tests.durable.driver import Engine, actions
 
 
 async def checked() -> list[str]:
@@ -18,28 +15,28 @@ async def checked() -> list[str]:
     return [row["customer_id"] for row in rows]
 
 
-@pytest.mark.skipif(bool(OFFICIAL), reason="the official server's clock cannot be moved")
 async def test_every_tick_checks_the_three_eligible_customers(database: None) -> None:
     """Without the app's other cron, which would tick 576 times."""
     app = fastapi.FastAPI()
     functions: list[Any] = [inngest_app.daily_health_check, inngest_app.customer_health_check]
     inngest.fast_api.serve(app, inngest_app.client, functions)
-    async with served(app, "customer-support") as engine:
-        await engine.advance(timedelta(days=1))
+    async with Engine() as engine:
+        await engine.serve(app)
+        await engine.advance(days=1)
         assert await checked() == ["cust_001", "cust_002", "cust_003"]
-        await engine.advance(timedelta(days=1))
+        await engine.advance(days=1)
         assert await checked() == ["cust_001"] * 2 + ["cust_002"] * 2 + ["cust_003"] * 2
 
 
 async def test_one_check_that_fails_holds_up_nobody_else(engine: Engine) -> None:
     await engine.send("customer/health_check.requested", {"customer_id": "cust_404"})
     await engine.send("customer/health_check.requested", {"customer_id": "cust_005"})
-    await engine.eventually(checked, ["cust_005"])
+    await engine.until(checked, ["cust_005"])
 
 
 async def test_a_request_delivered_twice_is_checked_once(engine: Engine) -> None:
-    event_id = await engine.send("customer/health_check.requested", {"customer_id": "cust_001"})
-    await engine.send("customer/health_check.requested", {"customer_id": "cust_001"}, event_id)
-    await engine.eventually(actions, {"health_check": 1})
+    event = await engine.send("customer/health_check.requested", {"customer_id": "cust_001"})
+    await engine.send("customer/health_check.requested", {"customer_id": "cust_001"}, id=event.id)
+    await engine.until(actions, {"health_check": 1})
     await engine.settle()
     assert await actions() == {"health_check": 1}

@@ -27,15 +27,15 @@ FAILED = {
 async def paid(engine: Engine) -> str:
     """A refund that was paid; the provider's reference."""
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.decide(request_id=event_id, approved=True)
-    await engine.eventually(actions, ENDED)
+    await engine.until(actions, ENDED)
     [row] = await db.fetch("select outcome from refunds")
     return str(row["outcome"])
 
 
 async def came_back(engine: Engine, event_id: str | None = None, **changes: Any) -> str:
-    return await engine.send("stripe/charge.refund.failed", FAILED | changes, event_id)
+    return (await engine.send("stripe/charge.refund.failed", FAILED | changes, id=event_id)).id
 
 
 async def rows(action: str) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ async def test_a_refund_that_came_back_is_told_recorded_and_never_paid_again(
     reference = await paid(engine)
     posted.clear()
     await came_back(engine, refund_id=reference)
-    await engine.eventually(actions, ENDED | {"refund_blocked": 1, "message_sent": 2})
+    await engine.until(actions, ENDED | {"refund_blocked": 1, "message_sent": 2})
     await engine.settle()
     [refund] = await db.fetch("select * from refunds")
     assert (refund["status"], refund["outcome"]) == ("issued", reference)
@@ -96,7 +96,7 @@ async def test_however_often_it_is_delivered_there_is_one_row_and_one_message(en
             same = await came_back(engine, refund_id=reference)
             await came_back(engine, same, refund_id=reference)
             await came_back(engine, refund_id=reference)
-            await engine.eventually(actions, ENDED | {"refund_blocked": 1, "message_sent": 2})
+            await engine.until(actions, ENDED | {"refund_blocked": 1, "message_sent": 2})
             await came_back(engine, refund_id=reference)
             await engine.settle()
     assert await actions() == ENDED | {"refund_blocked": 1, "message_sent": 2}
@@ -128,7 +128,7 @@ async def test_each_of_the_three_fails_by_itself(
 
 async def test_a_refund_that_is_not_ours_is_recorded_and_its_customer_told_if_we_know_one(engine: Engine) -> None:
     await came_back(engine, refund_id="re_theirs", customer_id="cust_001", order_id="A-7")
-    await engine.eventually(actions, {"refund_blocked": 1, "message_sent": 1})
+    await engine.until(actions, {"refund_blocked": 1, "message_sent": 1})
     [blocked], [message] = await rows("refund_blocked"), await rows("message_sent")
     assert (blocked["customer_id"], blocked["detail"]["order_id"]) == ("cust_001", "A-7")
     assert "We made a refund of 49.00 USD for order A-7," in message["detail"]["reply"]
@@ -137,7 +137,7 @@ async def test_a_refund_that_is_not_ours_is_recorded_and_its_customer_told_if_we
 @pytest.mark.parametrize("data", [{}, {"customer_id": "cust_404"}, {"customer_id": ["cust_001"]}, {"refund_id": None}])
 async def test_nobody_is_written_to_when_nobody_is_known(engine: Engine, data: dict[str, Any]) -> None:
     await came_back(engine, **data)
-    await engine.eventually(actions, {"refund_blocked": 1})
+    await engine.until(actions, {"refund_blocked": 1})
     await engine.settle()
     assert await actions() == {"refund_blocked": 1}
     assert [row["customer_id"] for row in await rows("refund_blocked")] == [None]
@@ -161,7 +161,7 @@ async def test_a_note_that_cannot_be_delivered_stays_with_a_person(
         monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
         monkeypatch.setenv("MAIL_FROM", "support@shop.example")
         await came_back(engine, refund_id=reference)
-        await engine.eventually(actions, ENDED | {"refund_blocked": 1, "run_failed": 1})
+        await engine.until(actions, ENDED | {"refund_blocked": 1, "run_failed": 1})
     [row] = await rows("run_failed")
     assert row["customer_id"] == "cust_002"
     assert row["detail"]["reply"].startswith("We made a refund of 49.00 USD")
@@ -171,7 +171,7 @@ async def test_a_note_that_cannot_be_delivered_stays_with_a_person(
 @pytest.mark.parametrize("amount", [None, "4900", 49.5, True, [1]])
 async def test_an_amount_that_is_none_is_not_made_up(engine: Engine, amount: Any) -> None:
     await came_back(engine, customer_id="cust_001", amount_cents=amount)
-    await engine.eventually(actions, {"refund_blocked": 1, "message_sent": 1})
+    await engine.until(actions, {"refund_blocked": 1, "message_sent": 1})
     [message] = await rows("message_sent")
     assert message["detail"]["reply"].startswith("We made a refund, but the payment")
 
@@ -181,9 +181,9 @@ async def test_an_amount_that_is_none_is_not_made_up(engine: Engine, amount: Any
 
 async def test_a_strangers_email_is_a_persons_to_answer(engine: Engine) -> None:
     data = {"from": "eve@example.com", "subject": "Hi", "email_text": DOUBLE, "reason": "the sender is not a customer"}
-    same = await engine.send("customer/email.unmatched", data)
-    await engine.send("customer/email.unmatched", data, same)
-    await engine.eventually(actions, {"run_failed": 1})
+    same = (await engine.send("customer/email.unmatched", data)).id
+    await engine.send("customer/email.unmatched", data, id=same)
+    await engine.until(actions, {"run_failed": 1})
     await engine.settle()
     [row] = await rows("run_failed")
     assert (row["run_id"], row["customer_id"]) == (same, None)
@@ -199,6 +199,6 @@ async def test_a_strangers_email_is_a_persons_to_answer(engine: Engine) -> None:
 @pytest.mark.parametrize("data", [{}, {"email_text": ["x"]}, {"email_text": "\0\ud800"}, {"email_text": "x" * 200_000}])
 async def test_whatever_a_strangers_email_holds_it_leaves_a_row(engine: Engine, data: dict[str, Any]) -> None:
     await engine.send("customer/email.unmatched", data)
-    await engine.eventually(actions, {"run_failed": 1})
+    await engine.until(actions, {"run_failed": 1})
     [row] = await rows("run_failed")
     assert len(row["detail"]["email_text"]) <= 100_000

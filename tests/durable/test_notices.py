@@ -55,12 +55,12 @@ async def told(engine: Engine) -> bool:
 
 async def finished(engine: Engine, request_id: str) -> None:
     await engine.decide(request_id=request_id, approved=True)
-    await engine.eventually(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+    await engine.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
 
 
 async def test_reviewers_are_told_once_with_the_link_and_without_the_email(engine: Engine, chat_service: Chat) -> None:
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [PENDING])
+    await engine.until(refunds_in_ledger, [PENDING])
     await engine.settle()
     [row] = await db.fetch(
         "select id, to_char(expires_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') as until from refunds"
@@ -86,7 +86,7 @@ async def test_the_rows_are_there_before_anybody_is_told(
 
     monkeypatch.setattr(chat, "about_refunds", looked)
     await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [PENDING])
+    await engine.until(refunds_in_ledger, [PENDING])
     await engine.settle()
     assert seen == [[PENDING]]
 
@@ -139,7 +139,7 @@ async def test_a_wrong_address_is_tried_once(engine: Engine, chat_service: Chat)
 async def test_a_decision_made_while_nobody_could_be_told_counts(engine: Engine, chat_service: Chat) -> None:
     chat_service.status = 503
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [PENDING])
+    await engine.until(refunds_in_ledger, [PENDING])
     await engine.decide(request_id=event_id, approved=True)
     await engine.settle()
     await engine.advance(minutes=15)
@@ -149,7 +149,7 @@ async def test_a_decision_made_while_nobody_could_be_told_counts(engine: Engine,
 async def test_nobody_is_told_of_what_was_decided_meanwhile(engine: Engine, chat_service: Chat) -> None:
     chat_service.status = 503
     event_id = await engine.email(DOUBLE)
-    await engine.eventually(refunds_in_ledger, [PENDING])
+    await engine.until(refunds_in_ledger, [PENDING])
     await engine.settle()
     [row] = await db.fetch("select id from refunds")
     assert await decide(row["id"], approved=True, by="grace") is None

@@ -35,7 +35,7 @@ async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeStripe]:
 async def approved(engine: Engine, text: str = DOUBLE, count: int = 1) -> str:
     """An email whose refunds were just approved, one after the other; its event id."""
     event_id = await engine.email(text)
-    await engine.eventually(refunds_in_ledger, [("pending", None)] * count)
+    await engine.until(refunds_in_ledger, [("pending", None)] * count)
     await engine.settle()
     for refund_id in range(1, count + 1):
         assert await decide(refund_id, approved=True, by="ada") is None
@@ -52,7 +52,7 @@ async def reply() -> str:
 
 async def test_a_good_day(engine: Engine, account: FakeStripe) -> None:
     await approved(engine)
-    await engine.eventually(actions, ISSUED)
+    await engine.until(actions, ISSUED)
     assert account.paid() == [("A-1001", 4900)]
     assert "refunded $49.00 for order A-1001" in await reply()
 
@@ -120,7 +120,7 @@ async def test_a_payment_in_trouble_does_not_hold_up_the_wake_ups_of_others(
     await approved(engine)
     await rewrite("update refunds set payment_started_at = now() - interval '11 minutes'")
     await engine.email("I was charged twice for order B-7, $5.00.", "cust_003")
-    await engine.eventually(refunds_in_ledger, [("approved", "approved"), ("pending", None)])
+    await engine.until(refunds_in_ledger, [("approved", "approved"), ("pending", None)])
     await engine.settle()
     assert await decide(2, approved=False, by="ada") is None
     await rewrite("update refunds set decided_at = now() - interval '2 minutes' where id = 2")
@@ -134,7 +134,7 @@ async def test_an_order_that_the_provider_does_not_know_is_blocked_and_the_custo
 ) -> None:
     account.payments.clear()
     await approved(engine)
-    await engine.eventually(actions, BLOCKED)
+    await engine.until(actions, BLOCKED)
     assert await refunds_in_ledger() == [("blocked", "approved")]
     assert "no money could be sent back for order A-1001" in await reply()
 

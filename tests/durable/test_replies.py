@@ -36,7 +36,7 @@ async def details(action: str) -> list[dict[str, Any]]:
 
 async def test_without_a_mail_server_a_reply_is_a_draft_and_says_so(engine: Engine) -> None:
     await engine.email(PLAIN)
-    await engine.eventually(actions, ANSWERED)
+    await engine.until(actions, ANSWERED)
     [row] = await details("message_sent")
     assert (row["delivery"], row["mail_id"]) == ("draft", None)
 
@@ -47,7 +47,7 @@ async def test_a_reply_goes_to_the_customers_own_address_and_joins_the_thread(
     data = {"customer_id": "cust_002", "email_text": PLAIN, "from": "eve@example.com", "reply_to": "eve@example.com"}
     thread = {"message_id": "<b@mail>", "references": "<a@mail>", "subject": "Norway\r\nBcc: eve@example.com"}
     await engine.send("customer/email.received", data | thread)
-    await engine.eventually(actions, ANSWERED)
+    await engine.until(actions, ANSWERED)
     [row], [message], [envelope] = await details("message_sent"), server.accepted, server.envelopes
     assert envelope.rcpt_tos == ["grace@example.com"]
     assert message["In-Reply-To"] == "<b@mail>"
@@ -62,32 +62,19 @@ async def test_an_email_that_waits_for_a_person_is_answered_once_it_was_decided(
     engine: Engine, server: MailServer
 ) -> None:
     event_id = await engine.email("I was charged twice for order A-1001, $49.00.")
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     assert server.tries == 0
     await engine.decide(request_id=event_id, approved=True)
-    await engine.eventually(actions, ANSWERED | {"refund_issued": 1})
+    await engine.until(actions, ANSWERED | {"refund_issued": 1})
     assert len(server.accepted) == 1
 
 
-async def test_a_step_that_dies_after_its_row_sends_nothing_a_second_time(
-    engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = db.record
-    died: list[str] = []
-
-    async def dies_after_the_write(action: db.AuditAction, *arguments: Any, **detail: Any) -> None:
-        await original(action, *arguments, **detail)
-        if action == "message_sent" and not died:
-            died.append(action)
-            raise ConnectionResetError("died after the write")
-
-    monkeypatch.setattr(db, "record", dies_after_the_write)
+@pytest.mark.crash_at_every_step
+async def test_wherever_the_process_dies_one_message_is_sent(engine: Engine, server: MailServer) -> None:
     await engine.email(PLAIN)
+    await engine.until(actions, ANSWERED)
     await engine.settle()
-    await engine.advance(minutes=5)
-    assert died
-    assert await actions() == ANSWERED
-    assert len(server.accepted) == 1
+    assert (await actions(), len(server.accepted)) == (ANSWERED, 1)
 
 
 async def test_a_step_that_dies_before_its_row_sends_the_same_message_again(
@@ -141,13 +128,14 @@ async def test_a_mail_server_that_stays_away_for_hours_leaves_the_reply_with_a_p
 async def test_a_refused_recipient_fails_at_once_and_claims_nothing(engine: Engine, server: MailServer) -> None:
     server.recipient = "550 5.1.1 <grace@example.com>: no such user"
     event_id = await engine.email(PLAIN)
-    await engine.eventually(actions, UNSENT)
+    await engine.until(actions, UNSENT)
     await engine.settle()
     [row] = await details("run_failed")
     assert row["reply"]
     assert (row["customer_id"], row["email_text"]) == ("cust_002", PLAIN)
     assert row["error"] == "Sending the reply failed: the mail server refused the recipient with 550."
-    assert (await engine.run(row["run_id"]))["status"] == "Failed"
+    (run,) = await engine.runs_of("customer/email.received")
+    assert (run.id, run.status) == (row["run_id"], "Failed")
     assert server.tries == 1
     assert "grace@example.com" not in engine.stored()
     assert event_id
@@ -156,11 +144,11 @@ async def test_a_refused_recipient_fails_at_once_and_claims_nothing(engine: Engi
 async def test_a_run_cancelled_after_a_later_message_of_its_own_is_still_found_by_a_person(engine: Engine) -> None:
     """Only its reply answers an email: a note that its refund came back does not."""
     await engine.email("I was charged twice for order A-1001, $49.00.")
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     [row] = await db.fetch("select run_id from refunds")
     await db.record("message_sent", row["run_id"], "tell-refund-failed:re_1", "cust_002", reply="It came back.")
     await engine.cancel(row["run_id"])
-    await engine.eventually(actions, {"message_received": 1, "message_sent": 1, "refund_blocked": 1, "run_failed": 1})
+    await engine.until(actions, {"message_received": 1, "message_sent": 1, "refund_blocked": 1, "run_failed": 1})
 
 
 async def test_every_delay_of_a_retry_is_there(engine: Engine) -> None:

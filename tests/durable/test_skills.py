@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from mypy import api as mypy
 
+from offline.testing import AsyncServer
 from tests.durable.driver import OFFICIAL
-from tests.serving import served
 
 ROOT = Path(__file__).parents[2]
 SKILLS = ROOT / ".claude" / "skills"
@@ -56,13 +56,13 @@ async def test_an_example_does_what_its_skill_says(code: str, event: dict[str, A
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, "example", "exec"), names)  # noqa: S102
     advances, outputs = OUTCOMES[event["name"]]
-    async with served(names["app"], names["client"].app_id) as engine:
-        engine.send_events([event])
+    async with AsyncServer() as engine:
+        await engine.serve(names["app"])
+        await engine.send(**event)
         await engine.settle()
         for duration in advances:
-            await engine.advance(duration)
-            await engine.settle()
-        runs = engine.runs()
+            await engine.advance(seconds=duration.total_seconds())
+        runs = engine.dev_server.runs()
         assert {run.status.value for run in runs} == {"Completed"}
         assert sorted((run.output for run in runs), key=str) == sorted(outputs, key=str)
 

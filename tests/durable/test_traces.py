@@ -85,13 +85,13 @@ async def test_an_emails_trace_goes_from_the_door_over_the_wait_and_a_restart_to
 ) -> None:
     data = {"customer_id": "cust_002", "email_text": "I was charged twice for order A-1001, $49.00 too much."}
     await inngest_app.send([Event(id="<mail-1@example.com>", name="customer/email.received", data=data)])
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await engine.settle()
     await tracing.flush()
     tracing.restart()
     decision = {"approved": True, "request_id": "<mail-1@example.com>"}
     await inngest_app.send([Event(id="decision-1", name="refund/approval.decided", data=decision)])
-    await engine.eventually(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
+    await engine.until(actions, {"message_received": 1, "refund_issued": 1, "message_sent": 1})
     await engine.settle()
     await tracing.flush()
     spans = tracing.collector.of("<mail-1@example.com>")
@@ -129,7 +129,7 @@ async def test_a_failed_try_is_a_span_and_a_failed_email_ends_its_trace(
     event_id = await engine.email("Hello, how long does shipping to Norway take?")
     await engine.settle()
     await engine.advance(hours=6)
-    await engine.eventually(actions, {"message_received": 1, "run_failed": 1})
+    await engine.until(actions, {"message_received": 1, "run_failed": 1})
     await engine.settle()
     await tracing.flush()
     spans = tracing.collector.of(event_id)

@@ -8,14 +8,13 @@ import json
 import os
 from collections.abc import Sequence
 from functools import partial
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 
 import db
-from offline.inngest_server import DevServer
+import inngest_app
 from tests.durable.driver import OFFICIAL, Engine, actions
 from tests.providers import POSTMARK, REFUND, SETTINGS, Webhooks, stripe_event
 from web import Event
@@ -47,7 +46,7 @@ def webhooks(monkeypatch: pytest.MonkeyPatch) -> Wired:
 async def test_an_email_that_is_posted_is_answered(engine: Engine, webhooks: Wired) -> None:
     answer = await webhooks.email(FROM_ADA | {"MessageID": str(uuid4())})
     assert answer.status_code == 200
-    await engine.eventually(actions, ANSWERED)
+    await engine.until(actions, ANSWERED)
     assert await actions("cust_001") == ANSWERED
 
 
@@ -56,7 +55,7 @@ async def test_an_email_that_is_delivered_many_times_is_answered_once(engine: En
     answers = await asyncio.gather(*(webhooks.email(again) for _ in range(20)))
     answers += [await webhooks.email(again) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
-    await engine.eventually(actions, ANSWERED)
+    await engine.until(actions, ANSWERED)
     await webhooks.email(again)
     await engine.settle()
     assert await actions() == ANSWERED
@@ -69,7 +68,7 @@ async def test_an_acknowledgement_that_was_lost_costs_a_redelivery_and_no_second
     email = FROM_ADA | {"MessageID": str(uuid4())}
     webhooks.forgetful = True
     assert (await webhooks.email(email)).status_code == 503
-    await engine.eventually(actions, ANSWERED)
+    await engine.until(actions, ANSWERED)
     webhooks.forgetful = False
     assert (await webhooks.email(email)).status_code == 200
     await engine.settle()
@@ -80,7 +79,7 @@ async def test_an_email_from_nobody_we_know_is_left_to_a_person_once(engine: Eng
     stranger = POSTMARK | {"MessageID": str(uuid4())}
     for _ in range(5):
         assert (await webhooks.email(stranger)).status_code == 200
-    await engine.eventually(actions, {"run_failed": 1})
+    await engine.until(actions, {"run_failed": 1})
     await engine.settle()
     assert await actions() == {"run_failed": 1}
     (row,) = await db.fetch(
@@ -97,7 +96,7 @@ async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of
     expected = {"refund_blocked": 1, "message_sent": 1}
     for kind in told:
         assert (await webhooks.stripe(stripe_event(kind, refund, f"evt_{kind}_{refund['id']}"))).status_code == 200
-    await engine.eventually(partial(actions, "cust_002"), expected)
+    await engine.until(partial(actions, "cust_002"), expected)
     await engine.settle()
     assert await actions() == expected
 
@@ -105,37 +104,33 @@ async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of
 BY_CURL = {"from": "grace@example.com", "text": "How long does shipping take?"}
 
 
-async def post(app_url: str, message_id: str) -> httpx.Response:
+async def post(message_id: str) -> httpx.Response:
     """An email to the app's own webhook, as a learner posts it: in dev mode, with nothing configured."""
-    async with httpx.AsyncClient(timeout=30) as http:
-        return await http.post(f"{app_url}/webhooks/email", json=BY_CURL | {"message_id": message_id})
+    app = httpx.ASGITransport(inngest_app.app)
+    async with httpx.AsyncClient(transport=app, base_url="http://app", timeout=30) as http:
+        return await http.post("/webhooks/email", json=BY_CURL | {"message_id": message_id})
 
 
-async def test_the_apps_own_webhook_is_open_to_a_learner(engine: Engine, app_url: str) -> None:
+async def test_the_apps_own_webhook_is_open_to_a_learner(engine: Engine) -> None:
     message_id = str(uuid4())
     for _ in range(2):
-        answer = await post(app_url, message_id)
+        answer = await post(message_id)
         assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
-    await engine.eventually(partial(actions, "cust_002"), ANSWERED)
+    await engine.until(partial(actions, "cust_002"), ANSWERED)
     await engine.settle()
     assert await actions() == ANSWERED
 
 
-async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_is_back(
-    database: None, app_url: str
-) -> None:
-    if OFFICIAL:
-        pytest.skip("the official server is not ours to stop")
+@pytest.mark.skipif(bool(OFFICIAL), reason="the official server is not ours to stop")
+async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_is_back(database: None) -> None:
     message_id = str(uuid4())
     for _ in range(2):
-        answer = await post(app_url, message_id)
+        answer = await post(message_id)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
-    url = os.environ["INNGEST_DEV"]
-    async with DevServer(port=urlsplit(url).port or 0, sdk_urls=[f"{app_url}/api/inngest"], poll=False) as stand_in:
-        await stand_in.synced("customer-support")
-        engine = Engine(url, stand_in)
+    async with Engine() as engine:
+        await engine.serve(inngest_app.app)
         for _ in range(3):
-            assert (await post(app_url, message_id)).status_code == 200
-        await engine.eventually(actions, ANSWERED)
+            assert (await post(message_id)).status_code == 200
+        await engine.until(actions, ANSWERED)
         await engine.settle()
         assert await actions() == ANSWERED

@@ -9,13 +9,11 @@ from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
 import db
-from offline.inngest_server import DevServer
 from offline.postgres import EmbeddedPostgres
 from offline.processes import free_port
 from tests import forked
@@ -23,7 +21,7 @@ from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
 from tests.mail_server import MailServer, mail_server
-from tests.serving import until_a_quiet_hour
+from tests.serving import quiet_hour
 
 PATIENCE_SECONDS = 30.0
 Question = Callable[[], Awaitable[Any]]
@@ -69,10 +67,9 @@ class Stage:
     """One story's engine, proxy and app process; the process is started again whenever it is found dead."""
 
     def __init__(self, postgres: EmbeddedPostgres, folder: Path, misfortune: Misfortune, story: Story) -> None:
-        url = os.environ["INNGEST_DEV"]
         self.postgres = postgres
-        self.server = None if OFFICIAL else DevServer(port=urlsplit(url).port or 0, poll=False, seed=1)
-        self.engine = Engine(url, self.server)
+        self.engine = Engine(starts_at=quiet_hour(), seed=1)
+        self.server = None if OFFICIAL else self.engine.dev_server
         self._misfortune = misfortune
         self._log = folder / "points"
         self._log.write_text("")
@@ -87,9 +84,7 @@ class Stage:
         self.struck = False
 
     async def __aenter__(self) -> Self:
-        if self.server is not None:
-            await self.server.start()
-            await until_a_quiet_hour(self.server)
+        await self.engine.__aenter__()
         if self._mailing is not None:
             self.mail = await self._mailing.__aenter__()
             self._environment |= {"SMTP_URL": f"smtp://127.0.0.1:{self.mail.port}", "MAIL_FROM": "support@shop.example"}
@@ -109,8 +104,7 @@ class Stage:
             self._process.kill()
             self._process.join(PATIENCE_SECONDS)
         await self._proxy.stop()
-        if self.server is not None:
-            await self.server.stop()
+        await self.engine.__aexit__()
         if self._mailing is not None:
             await self._mailing.__aexit__(None, None, None)
 

@@ -13,7 +13,7 @@ import pytest
 
 import db
 from offline.processes import Processes, free_port
-from tests.durable.conftest import app_url, engine  # noqa: F401
+from tests.durable.conftest import engine  # noqa: F401
 from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.ledger import decide, forget_everything
 
@@ -87,11 +87,11 @@ async def rows() -> list[Any]:
 async def test_the_same_emails_leave_the_same_rows(other: OtherApp, engine: Engine) -> None:  # noqa: F811
     await engine.email(QUESTION, event_id="plain")
     await engine.email(DOUBLE, event_id="double")
-    await engine.eventually(refunds_in_ledger, [("pending", None)])
+    await engine.until(refunds_in_ledger, [("pending", None)])
     await decide_all()
     await engine.decide(request_id="double")
     ended = {"message_received": 2, "refund_issued": 1, "message_sent": 2}
-    await engine.eventually(actions, ended)
+    await engine.until(actions, ended)
     expected = await rows()
     await forget_everything()
     await other.email(QUESTION, "plain")

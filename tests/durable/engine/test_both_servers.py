@@ -6,7 +6,6 @@ On the stand-in a case takes milliseconds. On the server that INNGEST_TEST_SERVE
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,10 +16,9 @@ import inngest
 import inngest.fast_api
 import pytest
 
-from offline.inngest_server import DevServer
-from tests.durable.driver import OFFICIAL, PATIENCE_SECONDS
+from offline.testing import AsyncServer
+from tests.durable.driver import OFFICIAL
 from tests.durable.engine.world import note
-from tests.serving import listening, synced
 
 Handler = Callable[[inngest.Context], Awaitable[Any]]
 LATE_SECONDS = 2.5
@@ -32,14 +30,10 @@ case = pytest.mark.conformance
 class Both:
     """An app of its own for each test, beside either server."""
 
-    def __init__(self, stand_in: DevServer | None, stack: AsyncExitStack) -> None:
-        self._stand_in = stand_in
-        self._stack = stack
-        self.url = stand_in.origin if stand_in else str(OFFICIAL)
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=30)
-        self.client = inngest.Inngest(
-            app_id=f"both-{uuid4()}", api_base_url=self.url, event_api_base_url=self.url, is_production=False
-        )
+    def __init__(self, server: AsyncServer) -> None:
+        self._server = server
+        self.http = httpx.AsyncClient(base_url=server.url, timeout=30)
+        self.client = inngest.Inngest(app_id=f"both-{uuid4()}", is_production=False)
         self.functions: list[inngest.Function[Any]] = []
         self.log: list[Any] = []
         """Whatever the functions under test note down, in order."""
@@ -63,7 +57,7 @@ class Both:
         """Serve the functions and register them."""
         app = fastapi.FastAPI()
         inngest.fast_api.serve(app, self.client, self.functions)
-        await synced(await self._stack.enter_async_context(listening(app, "critical", grace_seconds=0)))
+        await self._server.serve(app)
 
     async def send(self, event: str, **fields: Any) -> None:
         """Send an event and let happen what needs no time. `fields` are `data`, `id` and `ts`."""
@@ -72,40 +66,41 @@ class Both:
 
     async def past(self, seconds: float) -> None:
         """Let time pass."""
-        if self._stand_in is None:
+        if self._server.is_official:
             await asyncio.sleep(seconds + 1)
         else:
-            await self._stand_in.settle()
-            await self._stand_in.advance(timedelta(seconds=seconds))
+            await self._server.advance(seconds=seconds)
 
     async def heard(self, *expected: Any) -> None:
         """Wait until the functions have noted this, in any order, and let more come if there is more."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while len(self.log) < len(expected) and asyncio.get_running_loop().time() < deadline:
-            await self.past(0)
+        wanted = sorted(map(str, expected))
+        await self._server.until(lambda: sorted(map(str, self.log)), wanted)
         await self.past(0)
-        assert sorted(map(str, self.log)) == sorted(map(str, expected))
+        assert sorted(map(str, self.log)) == wanted
 
     async def run(self, run_id: str, status: str) -> dict[str, Any]:
         """Wait until a run has a status; the run as the REST API tells it."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while (run := (await self.http.get(f"/v1/runs/{run_id}")).json()["data"])["status"] != status:
-            assert asyncio.get_running_loop().time() < deadline, run
-            await self.past(0)
-        return dict(run)
+
+        async def told() -> dict[str, Any]:
+            return dict((await self.http.get(f"/v1/runs/{run_id}")).json()["data"])
+
+        async def is_there() -> bool:
+            return bool((await told())["status"] == status)
+
+        await self._server.until(is_there)
+        return await told()
 
     def now_ms(self) -> int:
         """The server's time in milliseconds."""
-        return int((self._stand_in.now() if self._stand_in else datetime.now().astimezone()).timestamp() * 1000)
+        return int(self._server.now().timestamp() * 1000)
 
 
 @pytest.fixture
 async def both() -> AsyncIterator[Both]:
-    async with AsyncExitStack() as stack:
-        stand_in = None if OFFICIAL else await stack.enter_async_context(DevServer(poll=False, seed=1))
-        both = Both(stand_in, stack)
-        await stack.enter_async_context(both.http)
-        yield both
+    async with AsyncServer(seed=1) as server:
+        both = Both(server)
+        async with both.http:
+            yield both
 
 
 def failing(log: list[Any], times: int, error: Exception) -> Callable[[], Awaitable[str]]:

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import fastapi
 import inngest
 import inngest.fast_api
-import uvicorn
 
 from offline.inngest_server import DevServer
 from offline.inngest_server.core.state import Run
 from offline.processes import free_port
-from tests.serving import Server, bound_socket
+from offline.serving import AppServer, served
 
 Handler = Callable[[inngest.Context], Awaitable[Any]]
-
-
-class _AppServer(Server):
-    """Ends like a killed process: at once, and whatever it was answering stays unanswered."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.killed = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        await self.killed.wait()
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        for task in self.server_state.tasks:
-            task.cancel()
 
 
 class World:
@@ -52,8 +31,8 @@ class World:
         self.port = free_port()
         self.log: list[Any] = []
         """Whatever the functions under test note down, in order."""
-        self._http: _AppServer | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._app: AppServer | None = None
+        self._stack = AsyncExitStack()
 
     @property
     def url(self) -> str:
@@ -89,15 +68,13 @@ class World:
 
     async def serve(self, app: Any) -> None:
         """Serve any ASGI app on the app's port."""
-        self._http = _AppServer(uvicorn.Config(app, log_level="critical", lifespan="off"))
-        self._serving = await self._http.begin(bound_socket(self.port))
+        self._app, _ = await self._stack.enter_async_context(served(app, self.port))
 
     async def stop(self) -> None:
         """Take the app away, in the middle of whatever it does."""
-        if self._http is not None and self._serving is not None:
-            self._http.killed.set()
-            await self._serving
-            self._http = None
+        if self._app is not None:
+            self._app.crash()
+        await self._stack.aclose()
 
     def send(self, name: str, event_id: str | None = None, **data: Any) -> str:
         """Send one event without waiting for anything; return its internal id."""

@@ -37,6 +37,13 @@ class Crash:
         """Whether the call at which the process dies has come."""
         return 0 < self.call <= len(self.calls)
 
+    def counts(self, scope: Any) -> bool:
+        """Whether a request, as an ASGI scope, is a call that counts."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return False
+        called = dict(parse_qsl(scope["query_string"].decode())).get("fnId")
+        return called is not None and (self.function is None or called.endswith(f"-{self.function}"))
+
     def __str__(self) -> str:
         return f"The process was killed {self.side} call {self.call} of the engine ({self.calls[self.call - 1]})."
 
@@ -46,22 +53,26 @@ CRASH = pytest.StashKey[Crash]()
 
 
 class CrashingApp:
-    """An ASGI app that dies at one call of the engine, and until then takes down what each call reported."""
+    """An ASGI app that dies at one call of the engine, and until then takes down what each call reported.
 
-    def __init__(self, app: Any, crash: Crash) -> None:
+    Without a crash it is the app and nothing else.
+    """
+
+    def __init__(self, app: Any, crash: Crash | None) -> None:
         self.server: AppServer
         self._app = app
         self._crash = crash
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Do what the app does, and die when the call has come."""
-        if not self._counts(scope):
+        crash = self._crash
+        if crash is None or not crash.counts(scope):
             await self._app(scope, receive, send)
             return
-        self._crash.calls.append("")
-        number = len(self._crash.calls)
-        dies = number == self._crash.call
-        if dies and self._crash.side == "before":
+        crash.calls.append("")
+        number = len(crash.calls)
+        dies = number == crash.call
+        if dies and crash.side == "before":
             await self._die()
         answer: list[Any] = []
 
@@ -69,18 +80,11 @@ class CrashingApp:
             answer.append(message)
 
         await self._app(scope, receive, keep)
-        self._crash.calls[number - 1] = _reported(answer)
+        crash.calls[number - 1] = _reported(answer)
         if dies:
             await self._die()
         for message in answer:
             await send(message)
-
-    def _counts(self, scope: Any) -> bool:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return False
-        function = dict(parse_qsl(scope["query_string"].decode())).get("fnId")
-        wanted = self._crash.function
-        return function is not None and (wanted is None or function.endswith(f"-{wanted}"))
 
     async def _die(self) -> None:
         self.server.crash()

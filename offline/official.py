@@ -6,6 +6,7 @@ Of a run it tells the status, the output and the event. What the stand-in knows 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,9 @@ from offline.inngest_server.service import InvalidEventError, NotFoundError
 
 PATIENCE_SECONDS = 60.0
 """How long something is waited for that has to come."""
+
+SETTLE_SECONDS = 2.0
+"""How long something that is under way may take. The server does not say whether anything is."""
 
 POLL_SECONDS = 0.1
 BAD_REQUEST = 400
@@ -55,7 +59,11 @@ class OfficialServer:
         self._runs: dict[str, Run] = {}
 
     async def close(self) -> None:
-        """Cancel what has not ended, so that a later test's events do not wake it."""
+        """Cancel what does not end by itself, so that a later test's events do not wake it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while not all(run.status.ended for run in await self.runs()):  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_SECONDS)
         for run in await self.runs():
             if not run.status.ended:
                 await self.cancel(run.id)
@@ -82,6 +90,11 @@ class OfficialServer:
             while not (runs := [run for run in await self.runs() if run.event is event]):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
         return runs[0]
+
+    async def settle(self) -> None:
+        """Wait as long as anything is likely to be under way, and bring the runs up to date."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        await self.runs()
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run."""
@@ -118,9 +131,11 @@ class OfficialServer:
     async def _output(self, run_id: str) -> Any:
         """Return what a run that has ended came to, which is told a moment after its end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (output := (await self._ask(OUTPUT, id=run_id))["run"]["output"]) is None:  # noqa: ASYNC110
+            while True:
+                answer = await self._ask(OUTPUT, id=run_id)
+                if answer and answer["run"] and answer["run"]["output"] is not None:
+                    return json.loads(answer["run"]["output"])
                 await asyncio.sleep(POLL_SECONDS)
-        return json.loads(output)
 
     async def _ask(self, query: str, **variables: Any) -> Any:
         answer = await self._http.post("/v0/gql", json={"query": query, "variables": variables})

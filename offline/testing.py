@@ -40,8 +40,6 @@ PATIENCE_SECONDS = 30.0
 OFFICIAL_PATIENCE_SECONDS = 60.0
 
 POLL_SECONDS = 0.02
-OFFICIAL_SETTLE_SECONDS = 2.0
-"""The official server does not say when nothing is under way."""
 
 RETRY_SECONDS = 61
 """No first or second retry of a call comes later."""
@@ -59,7 +57,7 @@ class AsyncServer:
     ) -> None:
         """Prepare a server whose clock starts at a time, or now. `seed` makes the jitter of retries repeatable."""
         self._starts_at = starts_at
-        self._crash = crash or Crash()
+        self._crash = crash
         self._stack = contextlib.AsyncExitStack()
         self._apps = contextlib.AsyncExitStack()
         address = os.environ.get("INNGEST_TEST_SERVER")
@@ -71,8 +69,7 @@ class AsyncServer:
     @classmethod
     def for_test(cls, request: pytest.FixtureRequest) -> Self:
         """Prepare the server of one test, as the fixture `inngest_starts_at` and the test's mark ask for it."""
-        crash = request.node.stash.setdefault(CRASH, Crash())
-        return cls(starts_at=request.getfixturevalue("inngest_starts_at"), crash=crash)
+        return cls(starts_at=request.getfixturevalue("inngest_starts_at"), crash=request.node.stash.get(CRASH, None))
 
     async def __aenter__(self) -> Self:
         """Start the server. Raises OSError when its port is taken, and ValueError for a start that is past."""
@@ -114,12 +111,15 @@ class AsyncServer:
         """
         crashing = CrashingApp(resolve_name(app) if isinstance(app, str) else app, self._crash)
         crashing.server, url = await self._apps.enter_async_context(served(crashing))
-        async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-            answer = await http.put(f"{url}{path}")
+        # Past the network, because a client that is ready for TLS takes 20 ms to make.
+        way = httpx.ASGITransport(crashing, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=way, base_url=url, timeout=30) as http:
+            answer = await http.put(path)
         ports = [urlsplit(known.url).port for known in self._stand_in.apps()]
         assert answer.is_success and (self.is_official or urlsplit(url).port in ports), (  # noqa: PT018
             f"The app did not register at {self.url}: {answer.status_code} {answer.text}\n"
-            "Was its Inngest client made before pytest set INNGEST_DEV, or with another address?"
+            "Was its Inngest client made before pytest set INNGEST_DEV, or with another address?\n"
+            "Or was the app served before, in a loop that has ended? Tests that share an app have to share a loop."
         )
         return url
 
@@ -164,11 +164,10 @@ class AsyncServer:
     async def settle(self) -> None:
         """Wait until nothing is under way and nothing is due now. Raises TimeoutError after 120 seconds."""
         if self._official is not None:
-            await asyncio.sleep(OFFICIAL_SETTLE_SECONDS)
-            await self._official.runs()
+            await self._official.settle()
             return
         await self._stand_in.settle()
-        if self._crash.has_happened and not self._crash.is_recovered:
+        if self._crash is not None and self._crash.has_happened and not self._crash.is_recovered:
             # The engine tries the interrupted call again, as if the process had been started anew meanwhile.
             self._crash.is_recovered = True
             await self.advance(seconds=RETRY_SECONDS)
@@ -193,7 +192,7 @@ class AsyncServer:
         """
         if timeout is None:
             timeout = OFFICIAL_PATIENCE_SECONDS if self.is_official else PATIENCE_SECONDS
-        if self._crash.call:
+        if self._crash is not None:
             await self.settle()
         deadline = time.monotonic() + timeout
         while True:

@@ -136,7 +136,7 @@ def official(monkeypatch: pytest.MonkeyPatch, inngest_loop: asyncio.AbstractEven
     stand_in = DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False)
     asyncio.run_coroutine_threadsafe(stand_in.start(), inngest_loop).result()
     monkeypatch.setenv("INNGEST_TEST_SERVER", stand_in.origin)
-    monkeypatch.setattr("offline.testing.OFFICIAL_SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("offline.official.SETTLE_SECONDS", 0.1)
     yield stand_in.origin
     asyncio.run_coroutine_threadsafe(stand_in.stop(), inngest_loop).result()
 

@@ -15,6 +15,7 @@ from offline.inngest_server import DevServer
 from offline.inngest_server.core.state import RunStatus
 from offline.testing import AsyncServer, Server
 
+pytestmark = pytest.mark.skipif("INNGEST_TEST_SERVER" in os.environ, reason="each test starts a server of its own")
 Serve = Callable[..., str]
 
 

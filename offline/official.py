@@ -10,6 +10,7 @@ import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -84,7 +85,7 @@ class OfficialServer:
         slug = next((slug for slug in known if slug == function_id or slug.endswith(f"-{function_id}")), None)
         if slug is None:
             raise NotFoundError(f"function not found: {function_id}")
-        answer = (await self._http.post(f"/invoke/{slug}", json={"data": data})).raise_for_status()
+        answer = (await self._http.post(f"/invoke/{quote(slug, safe='')}", json={"data": data})).raise_for_status()
         event = self._event(answer.json()["id"], answer.json()["id"], "inngest/function.invoked", data)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (runs := [run for run in await self.runs() if run.event is event]):  # noqa: ASYNC110

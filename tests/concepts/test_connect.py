@@ -53,9 +53,9 @@ async def sleeping(shelf: Shelf) -> int:
 
 
 async def steps_of(shelf: Shelf, run_id: str) -> list[dict[str, Any]]:
-    answer = await shelf.gql(TRACE, id=run_id)
+    run = ((await shelf.gql(TRACE, id=run_id)) or {}).get("run")
     # The official server has no trace yet of a run that has just begun.
-    return list(answer["run"]["trace"]["childrenSpans"]) if answer and answer["run"]["trace"] else []
+    return list(run["trace"]["childrenSpans"]) if run and run["trace"] else []
 
 
 async def attempts(shelf: Shelf, run_id: str) -> dict[str, int]:

@@ -53,7 +53,6 @@ class OfficialServer:
     """A server that runs already, and the runs on it that are younger than this object."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self._http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
         self._began = datetime.now(UTC)
         self._events: dict[str, Event] = {}

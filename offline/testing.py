@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from offline import official
 from offline.crashes import CRASH, Crash, CrashingApp
 from offline.inngest_server import DevServer
 from offline.inngest_server.core import go_json
 from offline.inngest_server.core.state import Event, Run
-from offline.official import OfficialServer
 from offline.serving import served
 
 P = ParamSpec("P")
@@ -36,8 +36,7 @@ TRUE: Any = object()
 """Stands for any answer that is true."""
 
 PATIENCE_SECONDS = 30.0
-"""How long `until` asks, unless it is told otherwise. The official server takes longer than the stand-in."""
-OFFICIAL_PATIENCE_SECONDS = 60.0
+"""How long `until` asks the stand-in, unless it is told otherwise."""
 
 POLL_SECONDS = 0.02
 
@@ -61,7 +60,7 @@ class AsyncServer:
         self._stack = contextlib.AsyncExitStack()
         self._apps = contextlib.AsyncExitStack()
         address = os.environ.get("INNGEST_TEST_SERVER")
-        self._official = OfficialServer(address) if address else None
+        self._official = official.OfficialServer(address) if address else None
         self._stand_in = DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False, seed=seed)
         self.url = address or self._stand_in.origin
         """The server's address, which is also its page's."""
@@ -191,7 +190,7 @@ class AsyncServer:
         stands. On the official server it waits for 60.
         """
         if timeout is None:
-            timeout = OFFICIAL_PATIENCE_SECONDS if self.is_official else PATIENCE_SECONDS
+            timeout = official.PATIENCE_SECONDS if self.is_official else PATIENCE_SECONDS
         if self._crash is not None:
             await self.settle()
         deadline = time.monotonic() + timeout

@@ -18,7 +18,7 @@ class Engine(AsyncServer):
     """Where the fixture of the test serves the app."""
 
     async def email(self, text: object, customer_id: object = "cust_002", event_id: str | None = None) -> str:
-        """A customer writes. The id of the event."""
+        """A customer writes. Return the id of the event."""
         data = {"customer_id": customer_id, "email_text": text}
         return (await self.send("customer/email.received", data, id=event_id)).id
 
@@ -32,7 +32,7 @@ class Engine(AsyncServer):
             await self.until(partial(failures_of, run_id), 1)
 
     async def cancel_unfinished(self) -> list[str]:
-        """Cancel every email's run that has not ended; their ids."""
+        """Cancel every email's run that has not ended, and return their ids."""
         unfinished = await db.fetch(
             "select run_id from audit_log group by run_id"
             " having 'message_received' = any(array_agg(action))"

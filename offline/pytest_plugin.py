@@ -125,7 +125,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     reports = _run_once(item, counted)
     if not counted.calls and not _has_failed(reports):
         reports[1].outcome = "failed"
-        reports[1].longrepr = "The engine called no app: the test has to serve its app with the fixture inngest_app."
+        reports[1].longrepr = "The engine called no app: the test has to serve its app with inngest_app or serve()."
     for call, side in [(number + 1, side) for number in range(len(counted.calls)) for side in SIDES]:
         if _has_failed(reports):
             break

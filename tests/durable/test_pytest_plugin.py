@@ -214,5 +214,5 @@ def test_a_mark_without_an_app_and_a_test_that_a_crash_breaks_are_told(
     # In this process, because another one would import everything anew.
     result = pytester.runpytest_inprocess("-p", "offline.pytest_plugin", "-p", "no:cacheprovider")
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*the test has to serve its app with the fixture inngest_app*"])
+    result.stdout.fnmatch_lines(["*the test has to serve its app with inngest_app*"])
     result.stdout.fnmatch_lines(["*The process was killed after call 1 of the engine (pay).*"])

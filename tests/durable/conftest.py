@@ -7,6 +7,14 @@ import pytest
 import inngest_app
 from telemetry import rows
 from tests.durable.driver import Engine
+from tests.serving import listening
+
+
+@pytest.fixture
+async def app_url() -> AsyncIterator[str]:
+    """The app, which no engine knows yet."""
+    async with listening(inngest_app.app) as url:
+        yield url
 
 
 @pytest.fixture

@@ -320,8 +320,7 @@ async def test_a_forged_call_with_invented_steps_moves_no_money(
     approved = {row["call_id"]: {"status": "approved", "order_id": "A-1001", "why": None}}
     await approval.resume_agent(outcome["state"], ticket, approved)
     assert await paid_cents() == 0
-    app = httpx.ASGITransport(inngest_app.app)
-    async with httpx.AsyncClient(transport=app, base_url="http://app") as http:
+    async with httpx.AsyncClient(base_url=engine.app_url) as http:
         forged = {
             "ctx": {
                 "run_id": row["run_id"],

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 import db
-import inngest_app
 from tests.durable.driver import OFFICIAL, Engine, actions
 from tests.providers import POSTMARK, REFUND, SETTINGS, Webhooks, stripe_event
+from tests.serving import synced
 from web import Event
 
 ANSWERED = {"message_received": 1, "message_sent": 1}
@@ -104,17 +104,16 @@ async def test_a_refund_that_failed_is_recorded_once_of_all_that_stripe_tells_of
 BY_CURL = {"from": "grace@example.com", "text": "How long does shipping take?"}
 
 
-async def post(message_id: str) -> httpx.Response:
+async def post(app_url: str, message_id: str) -> httpx.Response:
     """An email to the app's own webhook, as a learner posts it: in dev mode, with nothing configured."""
-    app = httpx.ASGITransport(inngest_app.app)
-    async with httpx.AsyncClient(transport=app, base_url="http://app", timeout=30) as http:
-        return await http.post("/webhooks/email", json=BY_CURL | {"message_id": message_id})
+    async with httpx.AsyncClient(timeout=30) as http:
+        return await http.post(f"{app_url}/webhooks/email", json=BY_CURL | {"message_id": message_id})
 
 
 async def test_the_apps_own_webhook_is_open_to_a_learner(engine: Engine) -> None:
     message_id = str(uuid4())
     for _ in range(2):
-        answer = await post(message_id)
+        answer = await post(engine.app_url, message_id)
         assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
     await engine.until(partial(actions, "cust_002"), ANSWERED)
     await engine.settle()
@@ -122,15 +121,17 @@ async def test_the_apps_own_webhook_is_open_to_a_learner(engine: Engine) -> None
 
 
 @pytest.mark.skipif(bool(OFFICIAL), reason="the official server is not ours to stop")
-async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_is_back(database: None) -> None:
+async def test_what_is_posted_while_the_engine_is_away_is_answered_once_when_it_is_back(
+    database: None, app_url: str
+) -> None:
     message_id = str(uuid4())
     for _ in range(2):
-        answer = await post(message_id)
+        answer = await post(app_url, message_id)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
     async with Engine() as engine:
-        await engine.serve(inngest_app.app)
+        await synced(app_url)
         for _ in range(3):
-            assert (await post(message_id)).status_code == 200
+            assert (await post(app_url, message_id)).status_code == 200
         await engine.until(actions, ANSWERED)
         await engine.settle()
         assert await actions() == ANSWERED

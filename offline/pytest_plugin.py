@@ -5,7 +5,7 @@
     def test_silence_pays_nothing(inngest_server, inngest_app):
         inngest_app(app)
         event = inngest_server.send("refund/asked", {"order": "A-1001"})
-        inngest_server.advance(hours=4)
+        inngest_server.clock.advance(hours=4)
         (run,) = inngest_server.runs_of(event)
         assert run.output == "expired"
 

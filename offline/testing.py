@@ -98,6 +98,11 @@ class AsyncServer:
             pytest.skip("the official server cannot be looked into")
         return self._stand_in
 
+    @property
+    def clock(self) -> Self:
+        """This server once more, so that a test may say `clock.advance(hours=4)` and `clock.now()`."""
+        return self
+
     def now(self) -> datetime:
         """Return the server's time, UTC. The official server is taken to have this machine's."""
         return datetime.now(UTC) if self.is_official else self._stand_in.now()
@@ -252,6 +257,11 @@ class Server:
     def dev_server(self) -> DevServer:
         """The stand-in itself, for all that is not here. Its coroutines have to be run with `run`."""
         return self._server.dev_server
+
+    @property
+    def clock(self) -> Self:
+        """This server once more, so that a test may say `clock.advance(hours=4)` and `clock.now()`."""
+        return self
 
     def now(self) -> datetime:
         """Return the server's time, UTC. The official server is taken to have this machine's."""

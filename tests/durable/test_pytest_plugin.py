@@ -53,7 +53,7 @@ def test_time_passes_when_a_test_says_so(
     event = inngest_server.send("count")
     (run,) = inngest_server.runs_of(event)
     assert paid == ["first"]
-    inngest_server.advance(hours=1)
+    inngest_server.clock.advance(hours=1)
     assert (paid, run.output) == (["first", "second"], "done")
 
 
@@ -125,7 +125,7 @@ async def test_wherever_the_process_dies_a_coroutine_sees_the_run_end(
     await async_inngest_server.serve(counting)
     run = await async_inngest_server.invoke("twice")
     await async_inngest_server.settle()
-    await async_inngest_server.advance(hours=1)
+    await async_inngest_server.clock.advance(hours=1)
     await async_inngest_server.until(lambda: run.output, "done")
     assert sorted(set(paid)) == ["first", "second"]
     assert len(paid) <= 3

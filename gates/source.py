@@ -1,6 +1,7 @@
 """What a build's source shows and no run does: faults that cost money, leak keys or block the worker in silence."""
 
 import ast
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -63,10 +64,10 @@ def faults(folder: Path) -> list[tuple[str, Advice]]:
     found = []
     for path in files(folder):
         try:
-            tree = ast.parse(path.read_text())
+            in_file = _faults(path.read_text())
         except (SyntaxError, UnicodeDecodeError):
             continue
-        found += [(f"{path.relative_to(folder)}:{line}", advice) for line, advice in sorted(_faults(tree), key=_line)]
+        found += [(f"{path.relative_to(folder)}:{line}", advice) for line, advice in sorted(in_file, key=_line)]
     return found
 
 
@@ -74,7 +75,10 @@ def _line(fault: tuple[int, Advice]) -> int:
     return fault[0]
 
 
-def _faults(tree: ast.Module) -> set[tuple[int, Advice]]:
+# Several gates read the same files, and reading all files of a build takes a second of processor time.
+@functools.cache
+def _faults(text: str) -> set[tuple[int, Advice]]:
+    tree = ast.parse(text)
     found = set(_failure_listeners(tree))
     in_steps = set(IN_A_STEP.findall(ast.unparse(tree)))
     for node in ast.walk(tree):
@@ -116,6 +120,9 @@ def _tools(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[i
 
 def _gathered(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[int, Advice]]:
     """Steps that asyncio runs side by side: named in its call, or by a list or a function that holds them."""
+    side_by_side = [call for call in _calls(function) if SIDE_BY_SIDE.search(ast.unparse(call.func))]
+    if not side_by_side:
+        return
     holders = set()
     for node in ast.walk(function):
         if not A_STEP.search(ast.unparse(node)) or isinstance(node, ast.Await):
@@ -126,12 +133,11 @@ def _gathered(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tupl
             holders.add(ast.unparse(node.func).removesuffix(".append"))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node is not function:
             holders.add(node.name)
-    for call in _calls(function):
+    for call in side_by_side:
         given = ast.unparse(ast.Tuple([*call.args], ast.Load()))
-        if SIDE_BY_SIDE.search(ast.unparse(call.func)):
-            names = {node.id for argument in call.args for node in ast.walk(argument) if isinstance(node, ast.Name)}
-            if A_STEP.search(given) or names & holders:
-                yield call.lineno, GATHERED
+        names = {node.id for argument in call.args for node in ast.walk(argument) if isinstance(node, ast.Name)}
+        if A_STEP.search(given) or names & holders:
+            yield call.lineno, GATHERED
 
 
 def _pools(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[int, Advice]]:

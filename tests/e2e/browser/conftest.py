@@ -1,15 +1,17 @@
 """A real Chromium in front of the desk, served over HTTP in this process; skipped where there is none."""
 
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Error, Page, async_playwright
 
 import db
-from tests.desk import PASSWORD, REVIEWERS, Engine, application
+from tests.desk import REVIEWERS, Engine, application, sign_in
 from tests.serving import listening
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -29,6 +31,12 @@ async def chromium() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest.fixture(scope="session")
+def unused() -> dict[str, list[Page]]:
+    """Windows that no test has open, by their options: a new one costs Chromium a second of processor time."""
+    return {}
 
 
 @pytest.fixture
@@ -52,34 +60,50 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-async def open_desk(chromium: Browser, address: str, complaints: list[str]) -> AsyncIterator[Open]:
-    """Opens a window of its own at the desk, signed in as `name`. In the end nobody has complained."""
-    contexts = []
+async def open_desk(
+    chromium: Browser, address: str, complaints: list[str], unused: dict[str, list[Page]]
+) -> AsyncIterator[Open]:
+    """Opens a window of its own at the desk, signed in as `name`. In the end nobody has complained.
+
+    It may have been another test's, but knows nothing of it: the desk has another port, so that what its pages have
+    stored is not found, and the cookies are gone.
+    """
+    opened: list[tuple[str, Page]] = []
 
     def heard(message: ConsoleMessage) -> None:
         if message.type == "error" and EXPECTED not in message.text:
             complaints.append(message.text)
 
+    def failed(error: Error) -> None:
+        complaints.append(str(error))
+
+    def asked(dialog: Dialog) -> None:
+        complaints.append(f"a dialog: {dialog.message}")
+
+    listeners: dict[Any, Any] = {"console": heard, "pageerror": failed, "dialog": asked}
+
     async def open_desk(path: str = "", name: str | None = "ada", **options: Any) -> Page:
-        context = await chromium.new_context(base_url=address, **options)
-        contexts.append(context)
-        page = await context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", heard)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
-        await page.clock.install()
-        await page.goto(f"/approvals{path}")
+        kind = json.dumps(options, sort_keys=True)
+        page = unused[kind].pop() if unused.get(kind) else await (await chromium.new_context(**options)).new_page()
+        opened.append((kind, page))
         if name is not None:
-            await page.get_by_label("Name").fill(name)
-            await page.get_by_label("Password").fill(PASSWORD)
-            await page.get_by_role("button", name="Sign in").click()
-            await page.get_by_role("button", name="Sign out").wait_for()
-            if not page.url.endswith(f"/approvals{path}"):
-                await page.goto(f"/approvals{path}")
+            # The sign-in page has tests of its own, and opening it takes as long as the rest.
+            async with httpx.AsyncClient(base_url=address) as visitor:
+                await sign_in(visitor, name)
+            for cookie in visitor.cookies.jar:
+                await page.context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
+        page.set_default_timeout(10_000)
+        for event, listener in listeners.items():
+            page.on(event, listener)
+        await page.clock.install()
+        await page.goto(f"{address}/approvals{path}")
         return page
 
     yield open_desk
-    for context in contexts:
-        await context.close()
+    for kind, page in opened:
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        await page.goto(f"{address}/nothing")
+        await page.context.clear_cookies()
+        unused.setdefault(kind, []).append(page)
     assert complaints == []

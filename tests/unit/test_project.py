@@ -1,7 +1,9 @@
 """The house rules of the project, read from its files. Runs without a database, an engine or a network."""
 
 import ast
+import functools
 import importlib.metadata
+import os
 import re
 import sys
 import tomllib
@@ -14,12 +16,17 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 IGNORED = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()} | {".git"}
-FILES = [
-    path
-    for path in sorted(ROOT.rglob("*"))
-    if path.is_file() and not IGNORED.intersection(path.relative_to(ROOT).parts)
-]
-MODULES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in FILES if path.suffix == ".py"}
+
+
+def files() -> Iterator[Path]:
+    """The project's files, without a look into what Git ignores: a virtual environment has thousands."""
+    for where, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in IGNORED]
+        yield from (Path(where, name) for name in names if name not in IGNORED)
+
+
+FILES = sorted(files())
+MODULES = {path.relative_to(ROOT): path for path in FILES if path.suffix == ".py"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 RUNTIME_LOCK = (ROOT / "deploy" / "requirements-runtime.lock").read_text()
@@ -31,10 +38,16 @@ BY_THE_SDKS |= {"INNGEST_SIGNING_KEY_FALLBACK", "INNGEST_ENV", "INNGEST_STREAMIN
 SURROUNDINGS = {"offline", "tests", "gates", "evals"}
 
 
+@functools.cache
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+@functools.cache
 def imports(path: Path) -> set[str]:
     """The dotted names that a module imports, anywhere in it."""
     names: set[str] = set()
-    for node in ast.walk(MODULES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -182,7 +195,7 @@ def test_every_variable_the_app_reads_is_explained_and_no_other() -> None:
             explained.add(variable.group(1))
         elif not variable:
             reason = line.startswith("# ")
-    read = {name for path in in_production() for name in environment_variables(MODULES[path])}
+    read = {name for path in in_production() for name in environment_variables(tree_of(path))}
     assert explained == read | BY_THE_SDKS
 
 
@@ -193,7 +206,7 @@ def test_the_app_reads_the_environment_in_one_file() -> None:
 
 
 def path_text(path: Path) -> str:
-    return ast.unparse(MODULES[path])
+    return ast.unparse(tree_of(path))
 
 
 def test_nothing_reads_the_environment_in_a_way_this_file_cannot_see() -> None:

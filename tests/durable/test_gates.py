@@ -27,6 +27,7 @@ from gates.rows import RowsError
 from gates.spans import steps_of
 from gates.world import Build as Gated
 from offline.inngest_server import DevServer
+from tests import forked
 from tests.durable.driver import OFFICIAL
 from tests.right_builds.plain import database as plain_database
 from tests.right_builds.plain import nerves as plain
@@ -208,10 +209,23 @@ async def test_what_a_step_keeps_in_memory_is_gone_with_the_process(
     assert "in the process's memory" in failed.advice.cause
 
 
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """D0's workers start at once. As programs, as a learner's, they start in tests/e2e/test_checkpoints.py."""
+
+    async def start(_: str, option: str, *command: str, env: dict[str, str], **__: object) -> forked.Module:
+        assert option == "-m"
+        return forked.Module(*command, environment=env, printed=tmp_path / uuid4().hex)
+
+    monkeypatch.setattr("gates.d0.asyncio.create_subprocess_exec", start)
+
+
+@pytest.mark.usefixtures("forked_workers")
 async def test_the_courses_own_plain_worker_passes_d0(plain_store: None) -> None:
     assert (await alone(PLAIN)).failed == []
 
 
+@pytest.mark.usefixtures("forked_workers")
 async def test_the_worker_of_a_package_passes_d0(shop: None) -> None:
     assert (await alone(SHOP)).failed == []
 
@@ -228,6 +242,7 @@ async def test_a_store_that_lacks_something_is_a_finding_and_can_be_told(plain_s
     assert seen[2].startswith("UndefinedColumnError")
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(
     ("fault", "words"), [("pays_at_once", "does not need approval"), ("no_tools", "promises a refund in words")]
 )

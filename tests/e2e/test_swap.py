@@ -6,13 +6,15 @@ Runs on Postgres alone: DBOS has no server. The rows to compare with are the ner
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 import db
-from offline.processes import Processes, free_port
+from offline.processes import free_port
+from tests import forked
 from tests.durable.conftest import engine  # noqa: F401
 from tests.durable.driver import OFFICIAL, Engine, actions, refunds_in_ledger
 from tests.ledger import decide, forget_everything
@@ -27,8 +29,8 @@ ENDED = {"message_received": 1, "refund_issued": 1, "message_sent": 1}
 class OtherApp:
     """The port, as a process that can be killed."""
 
-    def __init__(self, processes: Processes, **settings: str) -> None:
-        self.processes = processes
+    def __init__(self, log: Path, **settings: str) -> None:
+        self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = settings
@@ -36,12 +38,8 @@ class OtherApp:
 
     def start(self) -> None:
         """Begin, or begin again."""
-        command = ("-m", "uvicorn", "tests.swap.dbos_app:app", "--port", str(self.port))
-        self.process = self.processes.start("swap", *command, environment=os.environ | self.settings)
-
-    def kill(self) -> None:
-        """End at once."""
-        self.processes.kill(self.process)
+        command = ("uvicorn", "tests.swap.dbos_app:app", "--port", str(self.port))
+        self.process = forked.Module(*command, environment=os.environ | self.settings, printed=self.log)
 
     async def post(self, path: str, data: Any) -> None:
         """Post, when it listens."""
@@ -51,7 +49,7 @@ class OtherApp:
                     (await http.post(path, json=data)).raise_for_status()
                     return
                 except httpx.ConnectError:
-                    assert self.process.running, self.process.tail()
+                    assert self.process.returncode is None, self.process.tail()
                     await asyncio.sleep(0.05)
 
     async def email(self, text: str, event_id: str) -> None:
@@ -60,10 +58,11 @@ class OtherApp:
 
 
 @pytest.fixture
-def other(database: None, request: pytest.FixtureRequest) -> Iterator[OtherApp]:
+def other(database: None, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OtherApp]:
     """The port, running."""
-    with Processes() as processes:
-        yield OtherApp(processes, **getattr(request, "param", {}))
+    other = OtherApp(tmp_path / "log", **getattr(request, "param", {}))
+    yield other
+    other.process.kill()
 
 
 async def until(question: Callable[[], Awaitable[Any]], expected: Any) -> None:
@@ -112,7 +111,7 @@ async def decide_all() -> None:
 async def test_a_kill_while_it_waits_loses_nothing_and_pays_once(other: OtherApp) -> None:
     await other.email(DOUBLE, "killed")
     await until(refunds_in_ledger, [("pending", None)])
-    other.kill()
+    other.process.kill()
     other.start()
     await other.post("/decisions/killed", {"approved": True})
     await until(actions, ENDED)

@@ -99,14 +99,14 @@ async def test_what_the_telemetry_writes_holds_no_answer_up_for_long(
     frozen: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten calls of the engine want their rows written, and each write waits for the database."""
-    monkeypatch.setattr(rows, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(rows, "WRITE_SECONDS", 0.5)
     run = current.Run("handle-customer-email", "run-1", "email-1", 0, None)
     started = time.monotonic()
     for number in range(10):
         rows.here().add(usage.row_of(run, usage.Call("gpt", None, 1, response_id=str(number))))
         await asyncio.sleep(0)
     await asyncio.gather(*(rows.here().written() for _ in range(10)))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 4
 
 
 async def test_the_app_ends_in_time(frozen: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ async def test_the_app_ends_in_time(frozen: None, monkeypatch: pytest.MonkeyPatc
     async with app.router.lifespan_context(app):
         await asyncio.sleep(0.05)
         started = time.monotonic()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 async def never_sent(_: object) -> None:
@@ -125,12 +125,12 @@ async def never_sent(_: object) -> None:
 
 
 async def test_an_answer_that_has_begun_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "DATABASE_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "DATABASE_SECONDS", 1)
 
     async def slow(_scope: object, _receive: object, send: object) -> None:
         assert callable(send)
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         await send({"type": "http.response.body", "body": b"whole"})
 
     async def never(*_: object) -> httpx.Response:

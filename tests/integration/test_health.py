@@ -88,7 +88,7 @@ async def test_a_database_that_hangs_is_not_ready_in_a_bounded_time(
     monkeypatch.setenv("DATABASE_URL", f"postgresql://ada:s3cr3t@127.0.0.1:{port}/silent?sslmode=disable")
     started = time.monotonic()
     assert (await http.get("/readyz")).status_code == 503
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 8
     listens.close()
 
 

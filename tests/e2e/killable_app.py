@@ -15,11 +15,16 @@ from urllib.parse import parse_qs
 
 import asyncpg
 import uvicorn
+from agents.tracing import get_trace_provider
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import db
 import inngest_app
+import offline.model  # noqa: F401 (see below)
 
+# With the model's module, this is what a first email loads and sets up. Each process that is forked from the one that
+# imports this file finds it there.
+get_trace_provider()
 # Which function is being called, and after how many steps.
 where = ContextVar("where", default="")
 

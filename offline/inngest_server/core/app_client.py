@@ -8,7 +8,9 @@ never the end of a run.
 from __future__ import annotations
 
 import base64
+import functools
 import logging
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +18,7 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from ulid import ULID
 
 from .clock import Clock
@@ -74,8 +77,12 @@ class AppClient:
     def session(self) -> aiohttp.ClientSession:
         """The connection pool. It is made on first use, because it belongs to the running event loop."""
         if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE)
+            # aiohttp has no public way to replace what reads the answers.
+            reader: type[ResponseHandler] = _Answer
+            connector._factory = functools.partial(reader, loop=connector._loop)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+                connector=connector,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT, connect=10),
                 headers={"User-Agent": "Inngest"},
                 auto_decompress=True,
@@ -168,6 +175,19 @@ class AppClient:
         except ValueError:
             return None
         return min(max(when, now + _MIN_RETRY), now + _MAX_RETRY)
+
+
+class _Answer(ResponseHandler):
+    """An answer as the official server reads it: in HTTP/1.0 there are no chunks, whatever a header says.
+
+    A proxy that speaks HTTP/1.0 may pass on the header of an app that streams, and the body without chunks.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"HTTP/1.0 "):
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = re.sub(rb"(?i)\r\ntransfer-encoding:[^\r\n]*", b"", head) + end + body
+        super().data_received(data)
 
 
 _NOT_SDK = "The response did not come from an Inngest SDK"

@@ -83,6 +83,7 @@ functions: list[inngest.Function[Any]] = [
     flow_control.handle_email,
     flow_control.handle_email_wrong,
     priority.answer_by_tier,
+    priority.answer_by_tier_wrong,
     priority.answer_in_fair_shares,
     batching.batch_embed_resolved_tickets,
     batching.embed_one_ticket_wrong,

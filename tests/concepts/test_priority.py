@@ -7,8 +7,8 @@ import pytest
 from concepts import outside
 from tests.concepts.shelf import Shelf
 
-# What the course gives each tier.
-PRIORITY = {"enterprise": 100, "pro": 0, "free": -100}
+# The course's 100, 0 and -100, moved so that none is a delay.
+PRIORITY = {"enterprise": 200, "pro": 100, "free": 0}
 
 
 def answered() -> list[str]:
@@ -55,9 +55,21 @@ async def test_a_head_start_is_a_number_of_seconds_so_that_nobody_waits_for_ever
         await write(shelf, customer)
     outside.release()
     await shelf.asked("write_answer", 6)
-    # Seconds minus head start: 90, 100, 170, 180, 460.
+    # Seconds minus head start: -10, 0, 70, 80, 360.
     queue = ["pro-at-90", "free-at-0", "enterprise-at-270", "pro-at-180", "free-at-360"]
     assert answered() == ["free-first", *queue]
+
+
+@pytest.mark.conformance("Flow control", "A priority below zero delays a run. What is no integer counts as 0.")
+async def test_below_zero_is_a_delay_and_a_number_without_int_is_nothing(shelf: Shelf) -> None:
+    # Where the clock is moved, the delay is too long to pass by itself.
+    seconds = 2 if shelf.stand_in is None else 600
+    late = {"tenant_id": "late", "tier_priority": -seconds}
+    await shelf.send("concepts/priority.email", late)
+    await shelf.send("concepts/priority.email-wrong", late | {"tenant_id": "at-once"})
+    await shelf.until(answered, ["at-once"])
+    await shelf.past(seconds=seconds)
+    await shelf.asked("write_answer", 2)
 
 
 async def test_no_tenant_is_above_its_share_whatever_its_priority(shelf: Shelf) -> None:

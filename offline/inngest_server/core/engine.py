@@ -175,8 +175,12 @@ class Engine:
         if not self.flow.enter_singleton(live):
             return None
         self._enter(live)
-        if event.due_at is not None and event.due_at > now and original is None and batch_id is None:
-            live.timers["due"] = self.scheduler.call_at(event.due_at, lambda: self.executor.start(live))
+        # A priority below zero is a delay, even if no other run waits.
+        due = now + max(-run.priority, 0)
+        if event.due_at is not None and original is None and batch_id is None:
+            due = max(due, event.due_at)
+        if due > now:
+            live.timers["due"] = self.scheduler.call_at(due, lambda: self.executor.start(live))
         else:
             self.executor.start(live)
         return run

@@ -5,6 +5,7 @@ Throttle and concurrency delay a run that exists; they are in `work_queue.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,14 +67,18 @@ def throttle_key_of(function: Function, event: Event) -> str | None:
 
 
 def priority_of(function: Function, event: Event) -> int:
-    """Seconds by which the run counts as older, -600 to 600; 0 when the expression yields no number."""
+    """Seconds by which the run counts as older, -600 to 600; 0 when the expression yields no integer.
+
+    All numbers of an event are floats here, as on the official server: `event.data.p` is 0, `int(event.data.p)` is p.
+    """
     if not function.flow.priority:
         return 0
+    payload = json.loads(json.dumps(event.payload()), parse_int=float)
     try:
-        value = expressions.compile_expression(function.flow.priority).evaluate({"event": event.payload()})
-        return max(-_MAX_PRIORITY, min(_MAX_PRIORITY, int(value)))
-    except (TypeError, ValueError):
+        value = expressions.compile_expression(function.flow.priority).evaluate({"event": payload})
+    except ValueError:
         return 0
+    return max(-_MAX_PRIORITY, min(_MAX_PRIORITY, value)) if type(value) is int else 0
 
 
 class FlowControl:

@@ -117,20 +117,23 @@ async def test_a_shared_scope_bounds_two_functions_together(world: World) -> Non
     assert world.log == [1] * 6
 
 
-async def test_a_higher_priority_starts_first(world: World) -> None:
+async def test_a_higher_priority_starts_first_and_one_below_zero_later(world: World) -> None:
     gate = asyncio.Event()
+    priority_of = inngest.Priority(run="int(event.data.priority)")
 
-    @world.on("go", concurrency=[inngest.Concurrency(limit=1)], priority=inngest.Priority(run="event.data.priority"))
+    @world.on("go", concurrency=[inngest.Concurrency(limit=1)], priority=priority_of)
     async def one_by_one(ctx: inngest.Context) -> None:
         await gate.wait()
         world.log.append(ctx.event.data["priority"])
 
     await world.start()
-    for priority in (0, -600, 100, 50):
+    for priority in (0, -601, 100, 50):
         world.send("go", priority=priority)
     gate.set()
-    await world.server.settle()
-    assert world.log == [0, 100, 50, -600], "the first was already running"
+    await world.advance(seconds=599)
+    assert world.log == [0, 100, 50], "the first was already running"
+    await world.advance(seconds=1)
+    assert world.log == [0, 100, 50, -601]
 
 
 async def test_a_rate_limit_drops_what_is_too_much(world: World) -> None:

@@ -57,6 +57,13 @@ WAIT = """
            now() + interval '4 hours'
     from emails
 """
+# Customers whose tier includes the health check.
+ENTERPRISE = """
+    insert into customers (id, email, tier)
+    select 'fan-' || number, 'fan-' || number || '@example.com', 'enterprise' from generate_series(1, $1::int) number
+    on conflict do nothing
+"""
+CHECKED = "select count(*) from audit_log where action = 'health_check'"
 
 
 @dataclass
@@ -222,6 +229,9 @@ def main() -> int:
     parser.add_argument("--growth", action="store_true", help="1 to 100 emails at once on 1 to 4 app processes instead")
     parser.add_argument("--picture", type=Path, metavar="SVG", help="with --growth: draw it too")
     parser.add_argument("--waiting", type=int, metavar="REFUNDS", help="what so many refunds that wait cost instead")
+    parser.add_argument(
+        "--fan-out", type=int, metavar="CUSTOMERS", help="what a check of so many customers costs instead"
+    )
     parser.add_argument("--accept", action="store_true", help="write what was measured to the file of accepted figures")
     try:
         asyncio.run(_run(parser.parse_args()))
@@ -251,6 +261,8 @@ async def _run(options: argparse.Namespace) -> None:
                 options.picture.write_text(_picture(grown))
         elif options.waiting:
             await _waiting(console, bench, options.waiting)
+        elif options.fan_out:
+            await _fan_out(console, bench, options.fan_out)
         else:
             measured = await _costs(console, bench, 10 if options.quick else 1)
             if options.accept:
@@ -362,11 +374,44 @@ async def _waiting(console: Console, bench: Bench, number: int) -> None:
         await bench.emails(WARM_UP)
         desk = [await _seconds(bench.stack.http.get(f"{bench.stack.app_url}/approvals")) for _ in range(5)]
         cron = await _seconds(bench.run("resend-wake-ups"))
-        megabytes = psutil.Process(bench.stack.app.pid).memory_info().rss / 2**20
         milliseconds = f"{statistics.median(desk) * 1000:.0f} ms"
-        table.add_row(f"{waiting:,}", f"{megabytes:.0f} MB", milliseconds, f"{cron:.2f} s", f"{restart:.1f} s")
+        table.add_row(f"{waiting:,}", f"{_megabytes(bench):.0f} MB", milliseconds, f"{cron:.2f} s", f"{restart:.1f} s")
     await connection.close()
     console.print("", table, "")
+
+
+async def _fan_out(console: Console, bench: Bench, number: int) -> None:
+    """Measure and print the app's memory while it checks a tenth of so many customers, and then all of them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for heading in ("Customers", "Memory before", "Highest", "Afterwards", "All checked after"):
+        table.add_column(heading, justify="right")
+    connection = await asyncpg.connect(bench.stack.postgres.url)
+    highest = 0.0
+
+    async def checked() -> int:
+        nonlocal highest
+        highest = max(highest, _megabytes(bench))
+        return int(await connection.fetchval(CHECKED))
+
+    for customers in (number // 10, number):
+        await connection.execute(ENTERPRISE, customers)
+        await bench.stack.restart_app()
+        await bench.emails(WARM_UP)
+        before, done, eligible = _megabytes(bench), await checked(), len(await bench.records.eligible())
+        highest, started = before, time.perf_counter()
+        await bench.engine.invoke("customer-support-daily-health-check")
+        # Patience is for a thousand of them, so that a standstill is noticed whatever the number.
+        for reached in [*range(1000, eligible, 1000), eligible]:
+            await bench._until(checked, done + reached, pause=0.1)
+        sizes = [f"{size:.0f} MB" for size in (before, highest, _megabytes(bench))]
+        table.add_row(f"{customers:,}", *sizes, f"{time.perf_counter() - started:.0f} s")
+    await connection.close()
+    console.print("", table, "")
+
+
+def _megabytes(bench: Bench) -> float:
+    """The memory of the app's process."""
+    return float(psutil.Process(bench.stack.app.pid).memory_info().rss) / 2**20
 
 
 async def _seconds(work: Awaitable[object]) -> float:

@@ -15,7 +15,7 @@ PARALLEL := $(if $(INNGEST_TEST_SERVER)$(findstring .py,$(ARGS)),,--numprocesses
 
 # A foreign path to import from would shadow what requirements.lock pins.
 unexport PYTHONPATH PYTHONHOME
-# Python would compile this project, and pytest rewrite its tests, anew in every process.
+# With this set, Python would compile this project, and pytest rewrite its tests, anew in every process.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_USER := 0
 

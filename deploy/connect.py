@@ -37,7 +37,7 @@ async def run(stopped: asyncio.Event) -> None:
 
 
 async def work(stopped: asyncio.Event) -> None:
-    """Run with what belongs to it: the address of the metrics, and in the end the last rows and the pool."""
+    """Do the work with the metrics beside it. In the end write the last rows and close the pool."""
     try:
         async with hooks.metrics_meanwhile(), hooks.rows_written_in_the_end():
             await run(stopped)

@@ -1,6 +1,6 @@
 """The official server behind the calls of `offline/testing.py`, by the REST and GraphQL APIs that its dashboard uses.
 
-Of a run it tells the status, the output and the event. What the stand-in knows besides, such as the steps, it does not.
+Of a run, this reads the status, the output and the event, and not the steps or what else the stand-in knows.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class OfficialServer:
         (await self._http.delete(f"/v1/runs/{run_id}")).raise_for_status()
 
     async def runs(self) -> list[Run]:
-        """All runs, oldest first, those that were returned before as the same objects."""
+        """Return all runs, oldest first. A run that was returned before is the same object, brought up to date."""
         answer = await self._ask(RUNS, **{"from": self._began.isoformat()})
         for edge in answer["runs"]["edges"]:
             told = edge["node"]

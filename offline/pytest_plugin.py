@@ -100,7 +100,9 @@ def _choose_address() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark, and choose a port if this was loaded too late to do it before."""
     config.addinivalue_line(
-        "markers", f"{MARK}: run the test again for each call of the engine, with the app killed there"
+        "markers",
+        f"{MARK}(function=None): run the test again for each call of the engine, or of one function, with the app"
+        " killed there",
     )
     if "INNGEST_DEV" not in os.environ:
         _choose_address()
@@ -125,7 +127,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     reports = _run_once(item, counted)
     if not counted.calls and not _has_failed(reports):
         reports[1].outcome = "failed"
-        reports[1].longrepr = "The engine called no app: the test has to serve its app with inngest_app or serve()."
+        reports[1].longrepr = (
+            "The engine made no call that counts: the test has to serve its app with inngest_app or serve(), and the"
+            " mark's `function`, if it has one, has to be the id of a function that the test starts."
+        )
     for call, side in [(number + 1, side) for number in range(len(counted.calls)) for side in SIDES]:
         if _has_failed(reports):
             break

@@ -41,13 +41,13 @@ PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
 RETRY_SECONDS = 61
-"""No first or second retry of a call comes later."""
+"""The first and the second retry of a call come sooner."""
 
 
 class AsyncServer:
-    """A server, for as long as the block lasts that it is entered for. Apps run in the loop of that block, too.
+    """A server that runs as long as its `async with` block. The apps that it serves run in the loop of that block, too.
 
-    What cannot be done on the official server skips the test there. Runs that a test leaves unfinished there are
+    On the official server, a call that it cannot do skips the test, and the runs that a test leaves unfinished are
     cancelled in the end, so that no later event wakes them.
     """
 
@@ -110,18 +110,19 @@ class AsyncServer:
     async def serve(self, app: Any, path: str = "/api/inngest") -> str:
         """Serve an ASGI app in this process, let it register, and return its address.
 
-        The app may be given as "module:name" too; `path` is where its functions are served. Raises AssertionError
-        when it does not register.
+        The app may be given as "module:name" too; `path` is where its functions are served. Its lifespan is not run.
+        Raises AssertionError when it does not register.
         """
         crashing = CrashingApp(resolve_name(app) if isinstance(app, str) else app, self._crash)
         crashing.server, url = await self._apps.enter_async_context(served(crashing))
-        # Past the network, because a client that is ready for TLS takes 20 ms to make.
+        # The request does not go over the network: a client that can do TLS takes 20 ms to make.
         way = httpx.ASGITransport(crashing, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=way, base_url=url, timeout=30) as http:
             answer = await http.put(path)
         ports = [urlsplit(known.url).port for known in self._stand_in.apps()]
         assert answer.is_success and (self.is_official or urlsplit(url).port in ports), (  # noqa: PT018
             f"The app did not register at {self.url}: {answer.status_code} {answer.text}\n"
+            f"Is it an ASGI app that serves its functions at {path}?\n"
             "Was its Inngest client made before pytest set INNGEST_DEV, or with another address?\n"
             "Or was the app served before, in a loop that has ended? Tests that share an app have to share a loop."
         )

@@ -44,7 +44,7 @@ async def send_once(
     `mail_key` and `received` are the `key` and `received` of `reply`, `detail` goes into the row. Raises UnsentError.
     """
     address = ""
-    # Where nothing leaves, nobody has to know whether it has left already.
+    # Without SMTP no mail goes out, so it does not matter whether this one already has.
     if settings.smtp() is not None:
         [found] = await db.fetch(
             "select exists (select from audit_log where key = $1) as sent, (select email from customers where id = $2)",

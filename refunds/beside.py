@@ -25,7 +25,7 @@ class Sums(TypedDict):
 async def refunds_of(connection: db.Connection, customer_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The refunds of these customers that were approved or issued, and those that wait; the newest come first.
 
-    Of one customer there are 200 of the first kind and 50 of the second at most.
+    Of one customer there are 200 of the first kind and 50 of the second at most; migrations/0012_turns.sql says why.
     """
     rows = await connection.fetch("select * from refunds_beside($1)", list(customer_ids))
     return [dict(row) for row in rows]

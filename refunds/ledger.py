@@ -120,9 +120,10 @@ async def decide(refund_id: int, was_shown: str, decision: Decision) -> str | No
 
 
 async def decide_oldest(request_id: object, customer_id: object, decision: Decision) -> str | None:
-    """Do the same for the oldest pending refund of this request, or of this customer when no request is named.
+    """Record a decision on the oldest pending refund of a request, or of a customer when no request is named.
 
-    Nothing was shown of it, so this is for dev mode alone. Where nothing is pending, nothing happens.
+    Returns what `decide` returns, and None where nothing is pending. Nobody was shown anything, so this is for dev mode
+    alone.
     """
     column, value = ("customer_id", customer_id) if request_id is None else ("request_id", request_id)
     oldest = OLDEST.format(column=column)

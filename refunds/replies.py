@@ -44,8 +44,9 @@ WORDS = re.compile(rf"(?<![a-z])(?:{'|'.join(map(re.escape, STEMS))})")
 # 49.00, 1.234,50, CHF 40, 500 DKK.
 AMOUNT = re.compile(r"\d[.,\u066b]\d\d(?!\d)|\d\s?[A-Z]{3}\b|\b[A-Z]{3}\s?\d")
 
-# The refunds that the run asked for and the last ones that the customer was given otherwise, the oldest first; and
-# whether the run asked for something that no person was asked about, of which `worker.run` leaves a row.
+# The refunds that the run asked for and the last ones that the customer was given by other runs, the oldest first. Each
+# row also says whether the run wanted a refund that could not be asked for, which `worker.run` records. Where there are
+# no refunds, one row says only this.
 RECORDS = """
     select said.refused, refund.* from (
         select exists (select from audit_log where run_id = $1 and starts_with(key, $4)) as refused

@@ -45,7 +45,7 @@ class Rows:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, row: Row) -> None:
-        """Have a row of `model_calls`, or of `executions`, written with others. It has the columns of its table."""
+        """Have a row written with the others. Its keys are the columns of `model_calls` or those of `executions`."""
         if not self._gathered:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._begin)
         self._gathered.append(db.clean(row))

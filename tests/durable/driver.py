@@ -1,4 +1,4 @@
-"""What the durable tests of this project ask beyond what its pytest plugin offers: of emails, decisions and rows."""
+"""What this project's durable tests need besides its pytest plugin: emails, decisions, and the rows they leave."""
 
 import json
 import os

@@ -54,7 +54,7 @@ lint: $(INSTALLED) ## check style, formatting and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: $(INSTALLED) ## measure throughput and latency
+bench: $(INSTALLED) ## measure what an email costs: processor time, trips to the database, seconds
 	@$(PY) -m offline.bench $(ARGS)
 
 dev: $(INSTALLED) ## Postgres, the stand-in engine, the app and the shelf (reloading) on their usual ports, until Ctrl-C

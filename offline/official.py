@@ -104,23 +104,23 @@ class OfficialServer:
         """Return all runs, oldest first. A run that was returned before is the same object, brought up to date."""
         answer = await self._ask(RUNS, **{"from": self._began.isoformat()})
         for edge in answer["runs"]["edges"]:
-            told = edge["node"]
-            status = RunStatus.SCHEDULED if told["status"] == "QUEUED" else RunStatus(told["status"].title())
-            run = self._runs.get(told["id"]) or await self._run(told)
+            node = edge["node"]
+            status = RunStatus.SCHEDULED if node["status"] == "QUEUED" else RunStatus(node["status"].title())
+            run = self._runs.get(node["id"]) or await self._run(node)
             if status in {RunStatus.COMPLETED, RunStatus.FAILED} and not run.status.ended:
                 run.output = await self._output(run.id)
             run.status = status
         return list(self._runs.values())
 
-    async def _run(self, told: dict[str, Any]) -> Run:
-        (event_id, *_) = told["triggerIDs"]
+    async def _run(self, node: dict[str, Any]) -> Run:
+        (event_id, *_) = node["triggerIDs"]
         if event_id not in self._events:
             answer = (await self._http.get(f"/v1/events/{event_id}")).json().get("data") or {}
-            self._event(event_id, answer.get("id", event_id), told["eventName"] or "", answer.get("data", {}))
-        slug, app_id = told["function"]["slug"], told["app"]["externalID"]
+            self._event(event_id, answer.get("id", event_id), node["eventName"] or "", answer.get("data", {}))
+        slug, app_id = node["function"]["slug"], node["app"]["externalID"]
         function = Function(slug, slug, app_id, "", triggers=[], flow=FlowSettings(), config={})
-        queued_at = datetime.fromisoformat(told["queuedAt"]).timestamp()
-        run = self._runs[told["id"]] = OfficialRun(told["id"], function, [self._events[event_id]], queued_at)
+        queued_at = datetime.fromisoformat(node["queuedAt"]).timestamp()
+        run = self._runs[node["id"]] = OfficialRun(node["id"], function, [self._events[event_id]], queued_at)
         return run
 
     def _event(self, internal_id: str, event_id: str, name: str, data: dict[str, Any]) -> Event:
@@ -129,7 +129,7 @@ class OfficialServer:
         return self._events.setdefault(internal_id, event)
 
     async def _output(self, run_id: str) -> Any:
-        """Return what a run that has ended came to, which is told a moment after its end."""
+        """Return the output of a run that has ended. The server has it a moment after the end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 answer = await self._ask(OUTPUT, id=run_id)

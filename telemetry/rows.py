@@ -32,6 +32,14 @@ WRITE = f"""
     insert into executions ({EXECUTION}) select {EXECUTION} from jsonb_populate_recordset(null::executions, $2)
     on conflict (key) do nothing
 """  # noqa: S608
+# What is wrong with a row itself, and not with the database or the way to it.
+UNSTORABLE = (
+    TypeError,
+    ValueError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 Row: TypeAlias = dict[str, Any]
 logger = logging.getLogger("customer-support")
 
@@ -81,7 +89,7 @@ async def write(rows: Sequence[Row]) -> None:
     counted = [row for row in rows if "model" not in row]
     try:
         await within(WRITE_SECONDS, db.fetch(WRITE, json.dumps(calls), json.dumps(counted)))
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+    except UNSTORABLE as error:
         if len(rows) == 1:
             _lost(rows, error)
         else:

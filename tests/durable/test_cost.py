@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -209,12 +211,15 @@ async def test_a_call_that_cannot_be_stored_costs_no_other_row(
 ) -> None:
     """A provider may say anything of what it used."""
     run = Run("handle-customer-email", "run-1", "event-1", 0, None)
-    for tokens in (1, -1, 2):
-        rows.here().add(usage.row_of(run, usage.Call("own\0", None, 1.0, input_tokens=tokens)))
+    # A number too low, one that JSON does not know, and an id that is longer than what an index takes.
+    said: list[tuple[Any, str]] = [(1, "a"), (-1, "b"), (Decimal(3), "c"), (4, token_hex(9_000)), (2, "d")]
+    for tokens, response_id in said:
+        call = usage.Call("own\0", None, 1.0, response_id=response_id, input_tokens=tokens)
+        rows.here().add(usage.row_of(run, call))
     rows.here().add({"key": "run-1", "function_id": run.function_id, "run_id": run.run_id, "attempt": 0})
     assert await executions() == {"handle-customer-email 0": 1}
     assert [row["input_tokens"] for row in await calls()] == [1, 2]
-    assert "The usage of run run-1 was not kept (-1 tokens read" in caplog.text
+    assert re.findall(r"run-1 was not kept \((.+?) tokens read", caplog.text) == ["-1", "3", "4"]
 
 
 async def models_of(text: str, engine: Engine) -> list[str]:

@@ -26,8 +26,12 @@ DECIDE = """
     where id = $1
 """
 IN_TURN = "select late, used, (refund).* from refunds_in_turn({one}, $2)"
+# A decision that is delivered again finds the refund that it was made on.
 OLDEST = """
-    (select id from refunds where {column} = $1 and status = 'pending' and now() < expires_at order by id limit 1)
+    coalesce(
+        (select id from refunds where {column} = $1 and decision_key = $2),
+        (select id from refunds where {column} = $1 and status = 'pending' and now() < expires_at order by id limit 1)
+    )
 """
 APPROVE_FIRST = """
     insert into first_approvals (refund_id, shown, decided_by, approved_cents, decision_note, decision_key)

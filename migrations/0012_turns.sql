@@ -1,4 +1,5 @@
--- Decisions and payments of one customer take turns; whose turn it is reads all that it rests on in one trip.
+-- Decisions on one customer's refunds, and their payments, take turns. Taking the turn and reading what the decision or
+-- the payment rests on is now one trip to the database.
 
 -- The refunds of these customers that were approved or issued, and those that wait; the newest come first. Of one
 -- customer these are the newest 200 of the first kind and the newest 50 of the second, which is more than a person has:

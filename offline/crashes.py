@@ -28,6 +28,8 @@ class Crash:
     side: str = "before"
     function: str | None = None
     """The function whose calls count, by the id that its author wrote; None stands for all."""
+    full_ids: set[str] = field(default_factory=set)
+    """That function's ids with its app's in front, as its calls have them. Known once its app has registered."""
     calls: list[str] = field(default_factory=list)
     """What each call so far reported: names of steps, or that the function ended."""
     is_recovered: bool = False
@@ -42,7 +44,7 @@ class Crash:
         if scope["type"] != "http" or scope["method"] != "POST":
             return False
         called = dict(parse_qsl(scope["query_string"].decode())).get("fnId")
-        return called is not None and (self.function is None or called.endswith(f"-{self.function}"))
+        return called is not None and (self.function is None or called in self.full_ids)
 
     def __str__(self) -> str:
         return f"The process was killed {self.side} call {self.call} of the engine ({self.calls[self.call - 1]})."

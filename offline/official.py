@@ -32,6 +32,7 @@ RUNS = """query($from: Time!) {
     edges { node { id status queuedAt eventName triggerIDs function { slug } app { externalID } } }
   }
 }"""
+FUNCTIONS = "query { functions { slug app { externalID } } }"
 # The list of runs leaves the outputs out.
 OUTPUT = "query($id: String!) { run(runID: $id) { output } }"
 
@@ -80,10 +81,12 @@ class OfficialServer:
 
     async def invoke(self, function_id: str, data: dict[str, Any]) -> Run:
         """Start a function by hand. Raises NotFoundError, and TimeoutError when no run comes of it."""
-        known = [function["slug"] for function in (await self._http.get("/dev")).json()["functions"]]
-        slug = next((slug for slug in known if slug == function_id or slug.endswith(f"-{function_id}")), None)
-        if slug is None:
-            raise NotFoundError(f"function not found: {function_id}")
+        known = {}
+        for function in (await self._ask(FUNCTIONS))["functions"]:
+            known[function["slug"].removeprefix(f"{function['app']['externalID']}-")] = function["slug"]
+        slug = known.get(function_id, function_id)
+        if slug not in known.values():
+            raise NotFoundError(f"function not found: {function_id}; known are {', '.join(known)}")
         answer = (await self._http.post(f"/invoke/{quote(slug, safe='')}", json={"data": data})).raise_for_status()
         event = self._event(answer.json()["id"], answer.json()["id"], "inngest/function.invoked", data)
         async with asyncio.timeout(PATIENCE_SECONDS):

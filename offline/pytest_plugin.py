@@ -108,6 +108,13 @@ def pytest_configure(config: pytest.Config) -> None:
         _choose_address()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a mark that would be taken for another than its author meant."""
+    mark = item.get_closest_marker(MARK)
+    if mark is not None and mark.args:
+        raise pytest.UsageError(f'{item.nodeid}: say @pytest.mark.{MARK}(function="{mark.args[0]}")')
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test with the mark once to count the engine's calls, and once for each call and each side of it.

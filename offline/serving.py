@@ -81,7 +81,8 @@ def bound_socket(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 async def served(app: Any, port: int = 0, **options: Any) -> AsyncIterator[tuple[AppServer, str]]:
     """Serve `app` on a port, or on a free one for 0, and yield the server and its address.
 
-    `options` are uvicorn's, in place of those below. Raises OSError when the port is taken.
+    `options` are uvicorn's, in place of those below. Raises OSError when the port is taken, and RuntimeError when the
+    app's lifespan fails at its start.
     """
     usual: dict[str, Any] = {
         "log_level": "critical",
@@ -95,6 +96,8 @@ async def served(app: Any, port: int = 0, **options: Any) -> AsyncIterator[tuple
         try:
             while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event)
                 await asyncio.sleep(0.005)
+            if not server.started:
+                raise RuntimeError("The app did not start: its lifespan failed.")
             yield server, f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.stop()

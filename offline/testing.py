@@ -27,6 +27,7 @@ from offline.crashes import CRASH, Crash, CrashingApp
 from offline.inngest_server import DevServer
 from offline.inngest_server.core import go_json
 from offline.inngest_server.core.state import Event, Run
+from offline.inngest_server.service import NotFoundError
 from offline.serving import served
 
 P = ParamSpec("P")
@@ -37,6 +38,9 @@ TRUE: Any = object()
 
 PATIENCE_SECONDS = 30.0
 """How long `until` asks the stand-in, unless it is told otherwise."""
+
+ANSWER_SECONDS = 1.0
+"""How long a question of `until` may take, also when the time is nearly up."""
 
 POLL_SECONDS = 0.02
 
@@ -50,6 +54,9 @@ class AsyncServer:
     On the official server, a call that it cannot do skips the test, and the runs that a test leaves unfinished are
     cancelled in the end, so that no later event wakes them.
     """
+
+    lifespan = "auto"
+    """Whether an app's lifespan is run while it is served, as uvicorn's option of this name says."""
 
     def __init__(
         self, *, starts_at: datetime | None = None, seed: int | None = None, crash: Crash | None = None
@@ -78,6 +85,8 @@ class AsyncServer:
             self._stack.push_async_callback(self._official.close)
             return self
         if self._starts_at is not None:
+            if self._starts_at.tzinfo is None or self._starts_at < self._stand_in.now():
+                raise ValueError(f"inngest_starts_at has to lie ahead and to name its time zone: {self._starts_at}")
             # No app is known yet: nothing falls due on the way.
             await self._stand_in.advance(self._starts_at - self._stand_in.now())
         await self._stack.enter_async_context(self._stand_in)
@@ -110,11 +119,11 @@ class AsyncServer:
     async def serve(self, app: Any, path: str = "/api/inngest") -> str:
         """Serve an ASGI app in this process, let it register, and return its address.
 
-        The app may be given as "module:name" too; `path` is where its functions are served. Its lifespan is not run.
-        Raises AssertionError when it does not register.
+        The app may be given as "module:name" too; `path` is where its functions are served. Its lifespan is run.
+        Raises AssertionError when it does not register, and RuntimeError when its lifespan fails at the start.
         """
         crashing = CrashingApp(resolve_name(app) if isinstance(app, str) else app, self._crash)
-        crashing.server, url = await self._apps.enter_async_context(served(crashing))
+        crashing.server, url = await self._apps.enter_async_context(served(crashing, lifespan=self.lifespan))
         # The request does not go over the network: a client that can do TLS takes 20 ms to make.
         way = httpx.ASGITransport(crashing, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=way, base_url=url, timeout=30) as http:
@@ -126,6 +135,9 @@ class AsyncServer:
             "Was its Inngest client made before pytest set INNGEST_DEV, or with another address?\n"
             "Or was the app served before, in a loop that has ended? Tests that share an app have to share a loop."
         )
+        if self._crash is not None:
+            wanted = [known.id for known in self._stand_in.functions() if known.local_id == self._crash.function]
+            self._crash.full_ids.update(wanted)
         return url
 
     async def send(self, name: str, data: dict[str, Any] | None = None, *, id: str | None = None) -> Event:  # noqa: A002
@@ -146,7 +158,10 @@ class AsyncServer:
         if self._official is not None:
             return await self._official.invoke(function_id, data or {})
         known = {function.local_id: function.id for function in self._stand_in.functions()}
-        return self._stand_in.run(self._stand_in.invoke(None, known.get(function_id, function_id), data or {}))
+        full_id = known.get(function_id, function_id)
+        if full_id not in known.values():
+            raise NotFoundError(f"function not found: {function_id}; known are {', '.join(known)}")
+        return self._stand_in.run(self._stand_in.invoke(None, full_id, data or {}))
 
     async def cancel(self, run: Run | str) -> None:
         """Cancel a run, or the run with an id. A step of it that is under way may finish."""
@@ -201,9 +216,17 @@ class AsyncServer:
             await self.settle()
         deadline = time.monotonic() + timeout
         while True:
-            answer = question()
-            while inspect.isawaitable(answer):
-                answer = await answer
+            limit = asyncio.timeout(max(deadline - time.monotonic(), ANSWER_SECONDS))
+            try:
+                async with limit:
+                    answer = question()
+                    while inspect.isawaitable(answer):
+                        answer = await answer
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                answer = TimeoutError("the question itself was not answered in time")
+                break
             if answer == expected or (expected is TRUE and answer):
                 return answer
             if time.monotonic() > deadline:

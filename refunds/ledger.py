@@ -137,6 +137,10 @@ async def decide_oldest(request_id: object, customer_id: object, decision: Decis
 async def _decide(
     connection: Connection, which: str, value: object, was_shown: str | None, decision: Decision
 ) -> str | None:
+    """Decide on the refund whose id the SQL of `which` finds by `value`, $1, and the decision's key, $2.
+
+    If nothing was shown (None), nothing is compared, and it is no mistake that there is no such refund.
+    """
     by, note, key = clean([decision.by, decision.note, decision.key])
     found = await connection.fetch(IN_TURN.format(one=which), value, key)
     if not found:

@@ -14,6 +14,9 @@ OFFICIAL = os.environ.get("INNGEST_TEST_SERVER")
 class Engine(AsyncServer):
     """The plugin's server, with what people do here."""
 
+    # In the end of its lifespan the app closes its pool, which the next test uses too.
+    lifespan = "off"
+
     app_url: str
     """Where the fixture of the test serves the app."""
 

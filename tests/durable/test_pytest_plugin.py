@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ import pytest
 
 from offline.inngest_server import DevServer
 from offline.inngest_server.core.state import RunStatus
+from offline.inngest_server.service import NotFoundError
+from offline.serving import served
 from offline.testing import AsyncServer, Server
 
 pytestmark = pytest.mark.skipif("INNGEST_TEST_SERVER" in os.environ, reason="each test starts a server of its own")
@@ -61,6 +64,8 @@ def test_a_function_is_invoked_and_its_run_cancelled(
     inngest_server: Server, inngest_app: Serve, counting: fastapi.FastAPI, paid: list[str]
 ) -> None:
     inngest_app(counting)
+    with pytest.raises(NotFoundError, match="function not found: ice; known are twice"):
+        inngest_server.invoke("ice")
     run = inngest_server.invoke("twice", {"by": "hand"})
     inngest_server.settle()
     inngest_server.cancel(run)
@@ -90,6 +95,25 @@ def test_until_says_where_every_run_stands_when_time_is_up(
     (run,) = inngest_server.runs_of(inngest_server.send("count"))
     with pytest.raises(AssertionError, match=r"(?s)still False.*counting-twice: Running\n.*first: COMPL.*pause: WAIT"):
         inngest_server.until(lambda: run.status.ended, timeout=0.05)
+    with pytest.raises(AssertionError, match="the question itself was not answered in time"):
+        inngest_server.until(lambda: asyncio.sleep(60), timeout=0.05)
+
+
+def test_an_app_is_served_with_its_lifespan() -> None:
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        said.append("started")
+        yield
+        said.append("stopped")
+
+    async def serve() -> None:
+        async with served(fastapi.FastAPI(lifespan=lifespan), lifespan=AsyncServer.lifespan):
+            assert said == ["started"]
+
+    asyncio.run(serve())
+    assert said == ["started", "stopped"]
 
 
 @pytest.mark.crash_at_every_step

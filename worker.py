@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import sys
+from copy import copy
 from functools import cache
 from pkgutil import resolve_name
 from typing import Any, TypedDict
@@ -78,7 +79,15 @@ async def issue_refund(context: ToolContext[Ticket], order_id: str, amount_cents
 
 
 def build_agent() -> SandboxAgent[Ticket]:
-    """A new agent. Each run needs its own: a SandboxAgent cannot serve two at once (seen in openai-agents 0.24.0)."""
+    """An agent for one run, because a SandboxAgent cannot serve two at once (seen in openai-agents 0.24.0).
+
+    It is a copy: the SDK resolves type hints whenever one is made, which costs as much as a trip to the database.
+    """
+    return copy(_agent())
+
+
+@cache
+def _agent() -> SandboxAgent[Ticket]:
     return SandboxAgent(
         name="customer-support",
         instructions=INSTRUCTIONS,

@@ -43,7 +43,7 @@ def quiet_hour() -> datetime:
 @asynccontextmanager
 async def served(app: fastapi.FastAPI, app_id: str) -> AsyncIterator[DevServer]:
     """The app, known to an engine that listens where `INNGEST_DEV` says; on leaving, both are gone."""
-    async with AsyncServer() as engine:
+    async with AsyncServer(starts_at=quiet_hour()) as engine:
         await engine.serve(app)
         assert [app.id for app in engine.dev_server.apps()] == [app_id]
         yield engine.dev_server

@@ -7,6 +7,8 @@ from typing import Any
 
 import db
 from offline.testing import AsyncServer
+from telemetry import rows
+from tests.serving import quiet_hour
 
 OFFICIAL = os.environ.get("INNGEST_TEST_SERVER")
 
@@ -16,6 +18,15 @@ class Engine(AsyncServer):
 
     # In the end of its lifespan the app closes its pool, which the next test uses too.
     lifespan = "off"
+
+    def __init__(self, **options: Any) -> None:
+        """Prepare an engine that starts at a quiet hour, and not just before the app's next cron."""
+        super().__init__(**{"starts_at": quiet_hour()} | options)
+
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        # What a test has cost is no row of the next one, nor a reason to open its pool.
+        await rows.here().written()
 
     app_url: str
     """Where the fixture of the test serves the app."""

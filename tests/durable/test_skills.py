@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from offline.testing import AsyncServer
-from tests.durable.driver import OFFICIAL
+from tests.durable.driver import OFFICIAL, Engine
 
 ROOT = Path(__file__).parents[2]
 SKILLS = ROOT / ".claude" / "skills"
@@ -62,7 +61,7 @@ async def test_an_example_does_what_its_skill_says(code: str, event: dict[str, A
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, "example", "exec"), names)  # noqa: S102
     advances, outputs = OUTCOMES[event["name"]]
-    async with AsyncServer() as engine:
+    async with Engine() as engine:
         await engine.serve(names["app"])
         await engine.send(**event)
         await engine.settle()

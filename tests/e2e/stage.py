@@ -21,7 +21,6 @@ from tests.durable.driver import OFFICIAL, Engine
 from tests.e2e import killable_app
 from tests.e2e.proxy import Mishap, Proxy
 from tests.mail_server import MailServer, mail_server
-from tests.serving import quiet_hour
 
 PATIENCE_SECONDS = 30.0
 Question = Callable[[], Awaitable[Any]]
@@ -68,7 +67,7 @@ class Stage:
 
     def __init__(self, postgres: EmbeddedPostgres, folder: Path, misfortune: Misfortune, story: Story) -> None:
         self.postgres = postgres
-        self.engine = Engine(starts_at=quiet_hour(), seed=1)
+        self.engine = Engine(seed=1)
         self.server = None if OFFICIAL else self.engine.dev_server
         self._misfortune = misfortune
         self._log = folder / "points"

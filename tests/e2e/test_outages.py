@@ -28,7 +28,7 @@ from people import lost
 from tests.durable.driver import OFFICIAL
 from tests.e2e.matrix import SEED
 from tests.ledger import rewrite
-from tests.serving import listening, synced
+from tests.serving import listening, quiet_hour, synced
 from web.webhooks.inbound_email import event_id
 
 pytestmark = pytest.mark.skipif(bool(OFFICIAL), reason="the official server's clock cannot be moved")
@@ -90,6 +90,8 @@ class Shop:
         if self._engines:
             await self.engine.stop()
         self._engines.append(DevServer(port=urlsplit(os.environ["INNGEST_DEV"]).port or 0, poll=False, seed=1))
+        # It knows no app yet, so nothing falls due on the way to the quiet hour.
+        await self.engine.advance(quiet_hour() - self.engine.now())
         await self.engine.start()
 
     async def write(self, message_id: str, text: str) -> None:

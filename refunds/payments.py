@@ -79,16 +79,17 @@ async def _begin(
         return await ledger.block(connection, row, why)
     if row["payment_started_at"] is not None:
         return row
-    unknown = _unknown_to_the_approver(*map(dict, found))
+    approved, *others = map(dict, found)
+    unknown = _unknown_to_the_approver(approved, others)
     if unknown is not None:
         return await ledger.block(connection, row, f"{beside.in_words(unknown)}, was paid meanwhile and looks the same")
     await connection.execute("update refunds set payment_started_at = now() where id = $1", row["id"])
     return row
 
 
-def _unknown_to_the_approver(row: dict[str, Any], *refunds: dict[str, Any]) -> dict[str, Any] | None:
+def _unknown_to_the_approver(row: dict[str, Any], refunds: list[dict[str, Any]]) -> dict[str, Any] | None:
     """A similar refund whose payment was begun, while nobody has said of one of the two that it is paid as well."""
-    for other in beside.to_pay_again(row, list(refunds)):
+    for other in beside.to_pay_again(row, refunds):
         said = other["id"] in row["also_paid"] or row["id"] in other["also_paid"]
         if other["payment_started_at"] is not None and not said:
             return other
